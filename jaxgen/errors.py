@@ -1,0 +1,41 @@
+"""The errors a user can cause, each with the exit code that scripts may rely on.
+
+Every message is one to three lines: what is wrong, the field or file, and what to do.
+The command line prints it without a traceback (`--debug` shows one).
+"""
+
+
+class JaxgenError(Exception):
+    """An error whose message is written for the user of jaxgen."""
+
+    exit_code = 1
+
+
+class ConfigError(JaxgenError, ValueError):
+    """A flag, a field or a combination of them that cannot work."""
+
+    exit_code = 2
+
+
+class DataError(JaxgenError):
+    """A data set that is missing, damaged or not what the model was built for."""
+
+    exit_code = 3
+
+
+class CheckpointError(JaxgenError):
+    """A run folder or checkpoint that is missing, damaged or of another model."""
+
+    exit_code = 4
+
+
+class NonFiniteError(JaxgenError):
+    """A loss or parameter that became NaN or infinite."""
+
+    exit_code = 5
+
+
+class StorageError(JaxgenError):
+    """A file that could not be written: a full disk, a folder without permission."""
+
+    exit_code = 6
