@@ -1,0 +1,145 @@
+"""Devices: the same step, compiled by `jit` over a mesh (the default) or by `pmap`.
+
+`jit`: the state is replicated, the batch is sharded over the mesh's one axis, and the loss sees the
+global batch. Means and batch statistics need no communication code, and a seed gives the same run
+on 1 or 8 devices. `pmap`: each replica sees its own slice and its own randomness; gradients and
+statistics are averaged over the axis by the step itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxgen.errors import ConfigError
+from jaxgen.train import Batch, Metrics, TrainState
+
+AXIS = "data"
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh of one axis over `devices` (default: all). Its axes are Auto, as Flax expects."""
+    return Mesh(np.array(devices if devices is not None else jax.devices()), (AXIS,))
+
+
+def require_divisible(batch_size: int, num_devices: int) -> None:
+    """Raises ConfigError, naming the nearest valid sizes, unless the batch can be shared out."""
+    if batch_size % num_devices:
+        below = batch_size // num_devices * num_devices
+        near = f"{below} or {below + num_devices}" if below else f"{num_devices}"
+        raise ConfigError(
+            f"batch size {batch_size} is not divisible by {num_devices} devices.\n"
+            f"Try: --batch-size {near}"
+        )
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """A copy of `tree` on every device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def jit_step(step: Step, mesh: Mesh) -> Step:
+    """`step` compiled over the mesh; the state is donated, the batch sharded."""
+    replicated = NamedSharding(mesh, PartitionSpec())
+    sharded = NamedSharding(mesh, PartitionSpec(AXIS))
+    compiled = jax.jit(
+        step,
+        in_shardings=(replicated, sharded),
+        out_shardings=(replicated, replicated),
+        donate_argnums=0,
+    )
+
+    def run(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        require_divisible(_length(batch), mesh.size)
+        return compiled(state, batch)
+
+    return run
+
+
+def jit_steps(step: Step, mesh: Mesh, *, resident: bool) -> Callable[..., Any]:
+    """Several steps in one dispatch: `(state, data, items) -> (state, metrics)`.
+
+    Args:
+      step: one step.
+      mesh: the devices.
+      resident: the data live on the devices: `data` is {name: [N, ...]} and `items` are indices
+        [K, B]. Otherwise `data` is {} and `items` are the stacked batches {name: [K, B, ...]}.
+
+    Returns:
+      A compiled function; its metrics are [K]. A single step (K = 1) is not put into a scan, which
+      on CPU makes a convolution's kernel gradient some 40 times slower.
+    """
+    replicated = NamedSharding(mesh, PartitionSpec())
+    sharded = NamedSharding(mesh, PartitionSpec(AXIS))
+    stacked = NamedSharding(mesh, PartitionSpec(None, AXIS))
+
+    def one(data, state, item):
+        batch = {name: values[item] for name, values in data.items()} if resident else item
+        return step(state, jax.lax.with_sharding_constraint(batch, sharded))
+
+    def many(state, data, items):
+        if jax.tree.leaves(items)[0].shape[0] == 1:
+            state, metrics = one(data, state, jax.tree.map(lambda x: x[0], items))
+            return state, jax.tree.map(lambda x: x[None], metrics)
+        return jax.lax.scan(partial(one, data), state, items)
+
+    return jax.jit(
+        many,
+        in_shardings=(replicated, replicated, stacked),
+        out_shardings=(replicated, replicated),
+        donate_argnums=0,
+    )
+
+
+def steps_per_dispatch(variables: Mapping[str, Any]) -> int:
+    """How many steps one dispatch should take for a model with these variables.
+
+    Dense models: 50, to hide the dispatch. Models with a convolution (a kernel of rank 4) on CPU:
+    one, since XLA's kernel gradient of a convolution is slow inside a loop there.
+    """
+    convolutional = any(leaf.ndim == 4 for leaf in jax.tree.leaves(variables))
+    return 1 if convolutional and jax.default_backend() == "cpu" else 50
+
+
+def pmap_step(step: Callable[..., Any], devices: Sequence[jax.Device] | None = None) -> Step:
+    """`step` (which takes `axis_name`) compiled by `pmap`, for code and pods written that way.
+
+    Args:
+      step: `partial(train_step, players, ...)`.
+      devices: the replicas; default all.
+
+    Returns:
+      `(state, batch) -> (state, metrics)`, where the state carries a leading replica axis (see
+      `stack_replicas`) and is donated, the batch is global, and the metrics are scalars.
+    """
+    devices = list(devices if devices is not None else jax.devices())
+    compiled = jax.pmap(
+        partial(step, axis_name=AXIS), axis_name=AXIS, devices=devices, donate_argnums=0
+    )
+
+    def run(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        require_divisible(_length(batch), len(devices))
+        local = jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch)
+        state, metrics = compiled(state, local)
+        return state, jax.tree.map(lambda x: x[0], metrics)
+
+    return run
+
+
+def stack_replicas(state: TrainState, num: int) -> TrainState:
+    """`num` equal copies along a new leading axis, as `pmap_step` takes them."""
+    return jax.tree.map(lambda x: jnp.stack([x] * num), state)
+
+
+def first_replica(state: TrainState) -> TrainState:
+    """The state of the first replica; all are equal, for gradients and statistics are averaged."""
+    return jax.tree.map(lambda x: x[0], state)
+
+
+def _length(batch):
+    return jax.tree.leaves(batch)[0].shape[0]

@@ -1,0 +1,237 @@
+"""One step for every objective: a fold over the players of a game.
+
+A likelihood model is a game with one player, a GAN has two, CycleGAN three over four networks. A
+player owns networks and minimises a loss; one step lets each player move once. This file holds the
+only gradient code of jaxgen.
+
+    for each player p:   params[p.owns] <- params[p.owns] + tx_p(grad of loss_p at params[p.owns])
+
+Randomness: step t draws from `fold_in(state.key, t)`, so a state determines its own future and a
+restored run goes on bit for bit.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgen.errors import ConfigError
+
+Key = jax.Array  # a typed key: jax.random.key(0)
+Batch = Mapping[str, jax.Array]  # {'image': [B, H, W, C], 'label': [B], 'step': []}
+Variables = Mapping[str, Any]  # {network: Linen variables}
+Metrics = Mapping[str, jax.Array]  # {name: []}
+Mutated = Mapping[str, Any]  # {network: {collection: new value}}
+Loss = Callable[[Variables, Batch, Key], tuple[jax.Array, tuple[Metrics, Mutated]]]
+Order = Literal["alternating", "simultaneous"]
+
+
+@dataclass(frozen=True)
+class Player:
+    """One line of a paper's algorithm box: who moves, by which loss, how often.
+
+    Attributes:
+      name: the player's name; its loss is the model's method `<name>_loss`.
+      owns: the networks it moves; gradients exist for their parameters alone.
+      loss: `(variables, batch, key) -> (scalar, (metrics, mutated))`. `batch['step']` is the step
+        of the state, for losses with a schedule. `mutated` holds new values of collections other
+        than the parameters (batch statistics, pools, chains), `{network: {collection: value}}`.
+      tx: the optimiser.
+      every: moves on the steps divisible by `every`; on the others it only reports its loss.
+    """
+
+    name: str
+    owns: tuple[str, ...]
+    loss: Loss
+    tx: optax.GradientTransformation
+    every: int = 1
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that a run needs to go on; arrays only, so that a checkpoint is the state.
+
+    Attributes:
+      step: [] int32, the number of steps taken.
+      key: the root key; never split in place.
+      variables: {network: Linen variables}.
+      opt_state: {player: optimiser state}.
+      ema: an exponential moving average of the parameters (other collections are copied), or None.
+    """
+
+    step: jax.Array
+    key: Key
+    variables: Variables
+    opt_state: Mapping[str, optax.OptState]
+    ema: Variables | None = None
+
+
+def init_state(
+    key: Key, variables: Variables, players: tuple[Player, ...], *, ema: bool = False
+) -> TrainState:
+    """The state before the first step. Raises ConfigError unless every network has an owner."""
+    owned = {network for player in players for network in player.owns}
+    if owned != set(variables):
+        raise ConfigError(f"players own {sorted(owned)}, the model has {sorted(variables)}")
+    opt_state = {player.name: player.tx.init(_params(variables, player)) for player in players}
+    average = jax.tree.map(jnp.copy, variables) if ema else None
+    return TrainState(jnp.zeros((), jnp.int32), key, variables, opt_state, average)
+
+
+def evaluation_variables(state: TrainState) -> Variables:
+    """The moving average if the state keeps one, else the variables themselves."""
+    return state.variables if state.ema is None else state.ema
+
+
+def update(
+    player: Player, state: TrainState, batch: Batch, key: Key, *, axis_name: str | None = None
+) -> tuple[TrainState, Metrics]:
+    """One move of one player, whatever its `every`; the step is not counted.
+
+    The escape hatch: a coupled algorithm that no fold over players expresses is written from it.
+
+    Args:
+      player: who moves.
+      state: the state it sees.
+      batch: arrays of one batch; `batch['step']` is set to the state's step.
+      key: the randomness of this move.
+      axis_name: average gradients, statistics and metrics over this `pmap` axis.
+
+    Returns:
+      The state after the move, and the loss's metrics with `loss` and `gradient_norm`.
+    """
+    changed, opt_state, metrics = _move(player, state, batch, key, axis_name)
+    return _apply(state, player, changed, opt_state), metrics
+
+
+def train_step(
+    players: tuple[Player, ...],
+    state: TrainState,
+    batch: Batch,
+    *,
+    order: Order = "alternating",
+    ema_decay: float = 0.0,
+    prepare: Callable[[Batch, Key], Batch] | None = None,
+    axis_name: str | None = None,
+) -> tuple[TrainState, Metrics]:
+    """One step of the game: each player moves once.
+
+    Args:
+      players: in the order in which they move.
+      state: the state; its `step` and `key` give this step's randomness.
+      batch: arrays of one batch.
+      order: 'alternating' lets each player see the moves before its own; 'simultaneous' takes all
+        gradients at the same variables.
+      ema_decay: fraction of the average kept per step, for a state with `ema`.
+      prepare: the data's own randomness (binarisation, dequantisation), `(batch, key) -> batch`.
+      axis_name: inside `pmap`, the axis to average over; each replica folds in its index.
+
+    Returns:
+      The next state, and metrics as scalars; with several players their names are prefixed.
+    """
+    if (ema_decay > 0) != (state.ema is not None):
+        raise ConfigError(f"ema_decay={ema_decay}, but the state's ema is {type(state.ema)}")
+    _require_disjoint(players, order)
+    key = jax.random.fold_in(state.key, state.step)
+    if axis_name is not None:
+        key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+    data_key, *keys = jax.random.split(key, 1 + len(players))
+    batch = prepare(batch, data_key) if prepare else batch
+
+    new, metrics = state, {}
+    for player, player_key in zip(players, keys, strict=True):
+        seen = state if order == "simultaneous" else new
+        changed, opt_state, reported = _turn(player, seen, batch, player_key, axis_name)
+        new = _apply(new, player, changed, opt_state)
+        prefix = f"{player.name}/" if len(players) > 1 else ""
+        metrics |= {prefix + name: value for name, value in reported.items()}
+    return new.replace(step=state.step + 1, ema=_average(new, ema_decay)), metrics
+
+
+def _params(variables, player):
+    return {network: variables[network]["params"] for network in player.owns}
+
+
+def _merge(variables, changed):
+    """`variables` with the collections in `changed` replaced."""
+    return {name: {**value, **changed.get(name, {})} for name, value in variables.items()}
+
+
+def _apply(state, player, changed, opt_state):
+    return state.replace(
+        variables=_merge(state.variables, changed),
+        opt_state={**state.opt_state, player.name: opt_state},
+    )
+
+
+def _turn(player, state, batch, key, axis_name):
+    if player.every == 1:
+        return _move(player, state, batch, key, axis_name)
+    return jax.lax.cond(
+        state.step % player.every == 0,
+        lambda: _move(player, state, batch, key, axis_name),
+        lambda: _watch(player, state, batch, key, axis_name),
+    )
+
+
+def _objective(player, state, batch, key):
+    """The player's loss as a function of the parameters it owns."""
+    batch = {**batch, "step": state.step}
+
+    def objective(params):
+        own = {network: {"params": value} for network, value in params.items()}
+        return player.loss(_merge(state.variables, own), batch, key)
+
+    return objective
+
+
+def _move(player, state, batch, key, axis_name):
+    objective = _objective(player, state, batch, key)
+    params = _params(state.variables, player)
+    (loss, (metrics, mutated)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
+    if axis_name is not None:
+        loss, metrics, mutated, gradients = jax.lax.pmean(
+            (loss, metrics, mutated, gradients), axis_name
+        )
+    updates, opt_state = player.tx.update(gradients, state.opt_state[player.name], params)
+    params = optax.apply_updates(params, updates)
+    changed = {name: dict(value) for name, value in mutated.items()}
+    for network in player.owns:
+        changed[network] = {**changed.get(network, {}), "params": params[network]}
+    norm = optax.global_norm(gradients)
+    return changed, opt_state, {**metrics, "loss": loss, "gradient_norm": norm}
+
+
+def _watch(player, state, batch, key, axis_name):
+    """The same outputs as `_move`, with nothing moved: the gradient norm of a rest is 0."""
+    params = _params(state.variables, player)
+    loss, (metrics, mutated) = _objective(player, state, batch, key)(params)
+    if axis_name is not None:
+        loss, metrics = jax.lax.pmean((loss, metrics), axis_name)
+    touched = {name: tuple(value) for name, value in mutated.items()}
+    for network in player.owns:
+        touched[network] = (*touched.get(network, ()), "params")
+    changed = {name: {c: state.variables[name][c] for c in cs} for name, cs in touched.items()}
+    metrics = {**metrics, "loss": loss, "gradient_norm": jnp.zeros_like(loss)}
+    return changed, state.opt_state[player.name], metrics
+
+
+def _average(state, decay):
+    if state.ema is None:
+        return None
+
+    def average(old, new):
+        params = optax.incremental_update(new["params"], old["params"], 1 - decay)
+        return {**new, "params": params}
+
+    return {name: average(state.ema[name], new) for name, new in state.variables.items()}
+
+
+def _require_disjoint(players, order):
+    owned = [network for player in players for network in player.owns]
+    shared = sorted({network for network in owned if owned.count(network) > 1})
+    if order == "simultaneous" and shared:
+        raise ConfigError(f"order 'simultaneous', but {shared} has two owners: use 'alternating'")
