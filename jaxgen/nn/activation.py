@@ -1,0 +1,24 @@
+"""Activations by name, so that a network is plain data."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.errors import ConfigError
+
+_ACTIVATIONS = {
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+}
+
+
+def activation(name: str) -> Callable[[jax.Array], jax.Array]:
+    """The function of that name. Raises ConfigError naming the choices."""
+    if name not in _ACTIVATIONS:
+        raise ConfigError(f"activation: got {name!r}, expected one of {', '.join(_ACTIVATIONS)}")
+    return _ACTIVATIONS[name]

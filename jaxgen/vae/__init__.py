@@ -1,0 +1,22 @@
+"""Variational autoencoders: one algorithm a file."""
+
+from jaxgen.vae.autoencoder import Autoencoder
+from jaxgen.vae.iwae import IWAE
+from jaxgen.vae.linear_gaussian import LinearGaussianVAE
+from jaxgen.vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from jaxgen.vae.observation import Bernoulli, DiscretizedLogistic, Gaussian
+from jaxgen.vae.vae import VAE
+
+__all__ = [
+    "IWAE",
+    "VAE",
+    "Autoencoder",
+    "Bernoulli",
+    "ConvDecoder",
+    "ConvEncoder",
+    "DiscretizedLogistic",
+    "Gaussian",
+    "LinearGaussianVAE",
+    "MLPDecoder",
+    "MLPEncoder",
+]

@@ -1,0 +1,89 @@
+"""The plain autoencoder: the contrast to the VAE, not a generative model.
+
+    minimise  E || x - g(f(x)) ||^2
+
+Nothing ties the codes f(x) to a prior, so decoding z ~ N(0, I) means nothing: it has no `sample`.
+A linear one spans the principal subspace of the data.
+
+Rumelhart, Hinton & Williams, 1986; Bourlard & Kamp, 1988, for the linear case.
+"""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from jaxgen.nn import MLP
+from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
+from jaxgen.vae.networks import MLPDecoder
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """An encoder and a decoder, trained on the squared error.
+
+    Attributes:
+      shape: of one example.
+      latent_dim: Z.
+      encoder: flattened x [B, D] -> code [B, Z].
+      decoder: code [..., Z] -> [..., *shape, 1].
+    """
+
+    shape: tuple[int, ...]
+    latent_dim: int
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def init(self, key: Key) -> Variables:
+        """Fresh variables {'encoder', 'decoder'}."""
+        encoder_key, decoder_key = jax.random.split(key)
+        x = jnp.zeros((1, *self.shape)).reshape(1, -1)
+        return {
+            "encoder": self.encoder.init(encoder_key, x),
+            "decoder": self.decoder.init(decoder_key, jnp.zeros((1, self.latent_dim))),
+        }
+
+    def players(self, tx: optax.GradientTransformation) -> tuple[Player, ...]:
+        """One player, who owns both networks."""
+        return (Player("autoencoder", ("encoder", "decoder"), self.autoencoder_loss, tx),)
+
+    def autoencoder_loss(
+        self, variables: Variables, batch: Batch, key: Key
+    ) -> tuple[Array, tuple[Metrics, Mutated]]:
+        """The squared error, summed over the elements of an example, mean over the batch."""
+        del key  # nothing is random here
+        return self.squared_error(variables, batch["image"]).mean(), ({}, {})
+
+    def squared_error(self, variables: Variables, x: Float[Array, "b ..."]) -> Float[Array, " b"]:
+        """|| x - g(f(x)) ||^2 per example."""
+        difference = x - self.reconstruct(variables, x)
+        return (difference**2).reshape(x.shape[0], -1).sum(axis=-1)
+
+    def encode(self, variables: Variables, x: Float[Array, "b ..."]) -> Float[Array, "b z"]:
+        """The code f(x)."""
+        return self.encoder.apply(variables["encoder"], x.reshape(x.shape[0], -1))
+
+    def decode(self, variables: Variables, z: Float[Array, "... z"]) -> Float[Array, "..."]:
+        """g(z), [..., *shape]."""
+        return self.decoder.apply(variables["decoder"], z)[..., 0]
+
+    def reconstruct(self, variables: Variables, x: Float[Array, "b ..."]) -> Float[Array, "b ..."]:
+        """Decodes the encoding of x."""
+        return self.decode(variables, self.encode(variables, x))
+
+
+def mlp(
+    shape: tuple[int, ...],
+    *,
+    latent_dim: int = 20,
+    hidden: tuple[int, ...] = (400,),
+    activation: str = "tanh",
+    dtype: str = "float32",
+) -> Autoencoder:
+    """An autoencoder of two MLPs; `hidden=()` makes it linear. Arguments as in `vae.mlp`."""
+    encoder = MLP(hidden, latent_dim, activation, dtype)
+    decoder = MLPDecoder(hidden[::-1], shape, 1, False, activation, dtype)
+    return Autoencoder(shape, latent_dim, encoder, decoder)
