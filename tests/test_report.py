@@ -1,0 +1,304 @@
+"""The page of a run: complete, self-contained, harmless, and there even when files are missing."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from jaxgen import pictures, report
+from jaxgen.errors import CheckpointError, StorageError
+
+OPTIONAL = {
+    "environment.json": "python -m experiments.vae_digits --steps 5000",
+    "data.json": "python -m experiments.vae_digits --steps 5000",
+    "metrics.jsonl": "python -m experiments.vae_digits --steps 5000",
+    "evaluation.json": "jaxgen evaluate",
+    "certificate.json": "jaxgen check",
+    "samples.png": "jaxgen evaluate",
+    "reconstructions.png": "jaxgen evaluate",
+    "interpolation.png": "jaxgen evaluate",
+}
+NASTY = "<script>alert(1)</script><img src=x onerror=y>&amp;\"'"
+NASTY += "\x1b[31mred\x1b[0m\x1b]0;title\x07\u202eab\ud800"
+
+MLP = {"type": "MLP", "hidden": [400, 200], "activation": "relu"}
+EXPERIMENT = {
+    "type": "Experiment",
+    "model": {"type": "VAE", "latent_dim": 20, "encoder": MLP, "decoder": MLP, "free_bits": None},
+    "data": {"type": "Digits", "name": "digits", "transform": "binarise", "threshold": 8},
+    "optimizers": [{"type": "Adam", "learning_rate": 0.001, "nesterov": False}],
+    "steps": 5000,
+    "batch_size": 128,
+    "seed": 7,
+    "precision": "float32",
+}
+
+
+def metrics(steps=5000):
+    noise = np.random.default_rng(0)
+    for step in range(10, steps + 1, 10):
+        fall = np.exp(-step / 300)
+        terms = {
+            "reconstruction": 13.4 + 28 * fall + 0.5 * noise.normal(),
+            "kl": 5.1 * (1 - np.exp(-step / 200)) + 0.1 * noise.normal(),
+        }
+        speed = {"images_per_second": 6e4 + 3e3 * noise.normal(), "seconds": step / 60}
+        yield {"step": step, "split": "train", "loss": sum(terms.values()), **terms, **speed}
+        if step % 500 == 0:
+            yield {"step": step, "split": "validation", "elbo": -18.6 - 28 * fall}
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run of a small VAE."""
+    folder = tmp_path / "vae_digits"
+    picture = pictures.png(pictures.grid(np.random.default_rng(1).random((36, 8, 8, 1))))
+    (folder / "samples").mkdir(parents=True)
+    command = "python -m experiments.vae_digits --steps 5000"
+    for step in range(500, 5001, 500):
+        (folder / f"samples/step_{step:08d}.png").write_bytes(picture)
+    for name in ("samples", "reconstructions", "interpolation"):
+        (folder / f"{name}.png").write_bytes(picture)
+    write_json(
+        folder / "spec.json",
+        {"format": 1, "recipe": "vae_digits", "command": command, "experiment": EXPERIMENT},
+    )
+    write_json(
+        folder / "environment.json",
+        {"jaxgen": "0.1.0", "python": "3.11.2", "jax": "0.10.2", "device": "cpu", "cpu_count": 2},
+    )
+    split = {"num": 360, "sha256": "ab12" * 16}
+    write_json(
+        folder / "data.json",
+        {"name": "digits", "transform": "binarise", "shape": [8, 8, 1], "splits": {"test": split}},
+    )
+    record = {"metric": "elbo", "value": -18.1, "standard_error": 0.2, "unit": "nats"}
+    protocol = "digits test split (360 images), binarised at >= 8; 16 posterior samples"
+    write_json(
+        folder / "evaluation.json",
+        {"records": [record | {"split": "test", "num": 360, "protocol": protocol}]},
+    )
+    laws = [
+        {"law": "elbo <= iwae", "figure": 0.83, "bound": 0.0, "unit": "nats", "passed": True},
+        {"law": "sample range", "figure": 1.5, "bound": 1.0, "unit": "", "passed": False},
+    ]
+    write_json(folder / "certificate.json", {"passed": False, "laws": laws})
+    lines = [json.dumps(record) for record in metrics()]
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible text of a page; checks that every element is closed."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.text, self.open = [], [], "", []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):  # noqa: D102
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self.open += [tag] * (tag not in self.VOID)
+
+    def handle_startendtag(self, tag, attrs):  # noqa: D102
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):  # noqa: D102
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):  # noqa: D102
+        self.text += f" {data}" * ("style" not in self.open)
+
+
+def page(folder):
+    path = report.write_report(folder)
+    assert path == folder / "report.html"
+    return Page(path.read_text())
+
+
+def harmless(parsed):
+    """No script, no handler, and nothing that is loaded from elsewhere."""
+    links = [v for _, name, v in parsed.attributes if name in ("src", "href", "xlink:href")]
+    handlers = [name for _, name, _ in parsed.attributes if name.startswith("on")]
+    local = all(link.startswith(("data:image/png;base64,", "#")) for link in links)
+    return "script" not in parsed.tags and not handlers and local
+
+
+def test_everything_of_a_finished_run_is_on_the_page(run):
+    parsed = page(run)
+    text = " ".join(parsed.text.split())
+    for expected in (
+        "vae_digits", "test elbo −18.10 ± 0.20 nats", "5,000 steps", "83 s", "images / s",
+        "loss train", "elbo validation", "16 posterior samples", "360", "✓ holds", "✗ broken",
+        "✗ failed", "model.encoder.hidden 400, 200", "optimizers[0].learning_rate 0.001",
+        "seed 7", "ab12ab12", "python -m experiments.vae_digits --steps 5000", "jax 0.10.2",
+        "step 500", "step 5,000",
+    ):  # fmt: skip
+        assert expected in text, expected
+    assert parsed.tags.count("img") == 3 + report.MAX_THUMBNAILS
+    assert parsed.tags.count("svg") == 4  # loss, reconstruction, kl, elbo
+    assert "is missing" not in text
+
+
+def test_page_is_self_contained_and_the_same_each_time(run):
+    html = report.write_report(run).read_text()
+    assert harmless(Page(html))
+    assert "http:" not in html
+    assert "https:" not in html
+    assert len(html) < 300_000
+    assert report.write_report(run).read_text() == html
+    assert not [path for path in run.rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_identifiers_on_the_page_are_unique(run):
+    ids = [value for _, name, value in page(run).attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+@pytest.mark.parametrize("damage", ["missing", "torn", "wrong"])
+def test_optional_file_that_is_missing_or_damaged_names_its_command(run, name, damage):
+    (run / "metrics.jsonl").write_text('{"step": 1, "split": "train", "loss": 2.5}')
+    path = run / name
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:9] if damage == "torn" else b"[1, null]")
+    text = " ".join(page(run).text.split())
+    assert name in text
+    assert OPTIONAL[name] in text
+
+
+def test_spec_alone_is_enough(run):
+    for path in [*run.glob("*.json*"), *run.rglob("*.png")]:
+        if path.name != "spec.json":
+            path.unlink()
+    parsed = page(run)
+    assert "no numbers yet" in parsed.text
+    assert harmless(parsed)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_folder_without_spec_is_refused_in_one_line(run, content):
+    (run / "spec.json").unlink()
+    if content is not None:
+        (run / "spec.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"vae_digits is no run folder.*spec\.json") as error:
+        report.write_report(run)
+    assert "\n" not in str(error.value)
+    assert not (run / "report.html").exists()
+
+
+def test_page_that_cannot_be_written(run):
+    (run / "report.html").mkdir()
+    with pytest.raises(StorageError, match=r"report\.html"):
+        report.write_report(run)
+
+
+def poison(value):
+    """The same JSON value, every text and every key of free choice in it made hostile."""
+    if isinstance(value, dict):
+        return {key: poison(item) for key, item in value.items()} | {NASTY: NASTY}
+    if isinstance(value, list):
+        return [poison(item) for item in value]
+    return value + NASTY if isinstance(value, str) else value
+
+
+def test_no_text_of_a_file_becomes_markup_or_a_control_character(run):
+    for path in run.glob("*.json"):
+        write_json(path, poison(json.loads(path.read_text())))
+    record = {"step": 6000, "split": NASTY, NASTY: 1.0, NASTY + "_per_second": 2.0, "$\\frac$": 1}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    parsed = page(run)
+    html = (run / "report.html").read_text()
+    assert harmless(parsed)
+    assert "<script>alert(1)</script>" in parsed.text  # shown, not run
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", html)
+    assert "[31m" not in html
+    assert parsed.tags.count("img") == 3 + report.MAX_THUMBNAILS
+
+
+def test_many_large_pictures_stay_below_five_megabytes(run):
+    noise = np.random.default_rng(2)
+    large = pictures.png(noise.integers(0, 256, (1000, 1000, 3), dtype=np.uint8))
+    names = [f"samples/step_{i:08d}.png" for i in range(60)]
+    for name in ["samples.png", "reconstructions.png", "interpolation.png", *names]:
+        (run / name).write_bytes(large)
+    parsed = page(run)
+    assert (run / "report.html").stat().st_size < 5_000_000
+    assert parsed.tags.count("img") == 3 + report.MAX_THUMBNAILS
+    assert "step 0" in parsed.text
+    assert "step 5,000" in parsed.text
+
+
+def test_metrics_with_a_torn_line_and_repeated_steps(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(
+        '{"step": 1, "split": "train", "loss": 3.0}\n'
+        '{"step": 2, "split": "train", "loss": 9.0}\n'
+        '{"step": 2, "split": "validation", "loss": 4.0}\n'
+        '{"step": 2, "split": "train", "loss": 2.0}\n'  # gone on from step 1
+        '{"step": 3, "split": "train", "loss": NaN}\n'
+        '{"step": "4", "split": ["x"], "loss": true}\n'  # odd, but no reason to stop
+        '{"loss": 1.0}\n[]\n{"step": 4, "split": "tra'
+    )
+    records, torn = report.read_metrics(path)
+    series, lost = report.curves(records)
+    assert torn == 3
+    assert lost == 1
+    np.testing.assert_array_equal(series["loss"]["train"], [[1, 2], [3, 2]])
+    np.testing.assert_array_equal(series["loss"]["validation"], [[2], [4]])
+
+
+def test_thinning_keeps_order_and_extremes():
+    steps = np.arange(30_000)
+    values = np.sin(steps / 500.0)
+    values[12_345] = 50.0
+    x, y = report.thin(steps, values)
+    assert len(x) <= report.MAX_POINTS
+    assert np.all(np.diff(x) > 0)
+    assert y.max() == 50.0
+    assert y.min() == values.min()
+    np.testing.assert_array_equal(values[x], y)
+
+
+def test_curves_stay_small(run):
+    long = np.arange(100_000.0)
+    svg = report._svg({"train": (long, np.random.default_rng(0).normal(size=100_000))})
+    assert len(svg) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "expected"),
+    [
+        (-18.1, 0.2, "−18.10 ± 0.20"),
+        (1234.6, 25.0, "1235 ± 25"),
+        (0.5, 0.00123, "0.5000 ± 0.0012"),
+        (3.14159, None, "3.142"),
+        (3.0, 0.0, "3"),
+        (float("nan"), 1.0, "nan"),
+        (None, None, "none"),
+        ("many", 1, "many"),
+    ],
+)
+def test_measured_shows_two_digits_of_the_error(value, error, expected):
+    assert report.measured(value, error) == expected
+
+
+def test_flatten_names_every_leaf():
+    fields = dict(report.flatten(EXPERIMENT))
+    assert fields["model"] == "VAE"
+    assert fields["model.decoder.hidden"] == "400, 200"
+    assert fields["model.free_bits"] == "none"
+    assert fields["optimizers[0].nesterov"] == "no"
