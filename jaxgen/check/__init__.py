@@ -1,0 +1,28 @@
+"""Certificates: the laws of a model, run on the model itself at its real configuration.
+
+Which laws apply follows from the methods the model has. Every law yields a figure and the bound it
+was compared with; a law that cannot fail has no place here.
+"""
+
+from jaxgen.check import bounds, training
+from jaxgen.check.law import Law, Subject, at_least, at_most, largest_difference
+
+__all__ = ["Law", "Subject", "at_least", "at_most", "certificate", "largest_difference"]
+
+_LAWS = (  # (a method the model must have, the laws that then hold)
+    ("init", training.initialisation),
+    ("players", training.ownership),
+    ("players", training.purity),
+    ("init", training.specification),
+    ("sample", bounds.sampling),
+    ("log_weights", bounds.observation),
+    ("log_weights", bounds.divergence),
+    ("log_weights", bounds.monotonicity),
+    ("log_weights", bounds.bracket),
+)
+
+
+def certificate(subject: Subject) -> list[Law]:
+    """All laws that apply to the subject's model, each with its figure."""
+    laws = [law for method, law in _LAWS if hasattr(subject.model, method)]
+    return [outcome for law in laws for outcome in law(subject)]

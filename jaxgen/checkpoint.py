@@ -1,0 +1,176 @@
+"""Checkpoints: a TrainState and a record of what it belongs to, on disk.
+
+A checkpoint is one atomic Orbax commit of `state` (arrays) and `record` (JSON: what the caller
+gives, and each array's shape, dtype and crc32, for Orbax has no checksum over array data and casts
+dtypes silently). Reading goes from the newest step to the oldest and takes the first that is whole.
+"""
+
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxgen.errors import CheckpointError, NonFiniteError, StorageError
+from jaxgen.train import TrainState
+
+FORMAT = 1
+
+
+class Checkpoints:
+    """The checkpoints of one run, to write and to read; a context manager.
+
+    Args:
+      folder: made if it is not there.
+      keep: how many of the newest to keep.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2, read_only: bool = False):
+        self.folder = folder.resolve()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            create=not read_only,
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
+        )
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._manager.wait_until_finished()
+        except OSError as failure:
+            raise StorageError(
+                f"{self.folder}: the checkpoint was not written: {failure}"
+            ) from failure
+        finally:
+            self._manager.close()
+
+    def save(self, state: TrainState, record: dict[str, Any]) -> None:
+        """Commits the state in the background, unless its step is there already.
+
+        Raises:
+          NonFiniteError: an array is not finite; what was saved before stays.
+          StorageError: the disk refused it.
+        """
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        leaves = named_leaves(state)
+        bad = [name for name, leaf in leaves.items() if not _is_finite(leaf)]
+        if bad:
+            raise NonFiniteError(f"step {step} was not saved: {bad[0]} is not finite")
+        record = {**record, "format": FORMAT, "leaves": {n: _seal(x) for n, x in leaves.items()}}
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
+        )
+        try:
+            self._manager.save(step, args=items)
+        except OSError as error:
+            raise StorageError(f"{self.folder}/{step}: not written: {error}") from error
+
+    def steps(self) -> list[int]:
+        """The committed steps, newest first."""
+        return sorted(self._manager.all_steps(), reverse=True)
+
+    def record(self, step: int) -> dict[str, Any]:
+        """The JSON of a step. Raises CheckpointError."""
+        args = ocp.args.Composite(record=ocp.args.JsonRestore())
+        try:
+            record = self._manager.restore(step, args=args)["record"]
+        except Exception as error:  # Orbax raises many kinds, bare Exception among them
+            raise self._damaged(step, "record", error) from error
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise CheckpointError(f"{self.folder}/{step}: record: not of format {FORMAT}")
+        return record
+
+    def restore(self, step: int, target: TrainState) -> TrainState:
+        """The state of a step, compared with its record leaf by leaf.
+
+        Args:
+          step: one of `steps()`.
+          target: the expected tree; its leaves may be `ShapeDtypeStruct`s.
+
+        Raises:
+          CheckpointError: damaged, or of another model; names the first leaf that differs.
+        """
+        seals = self.record(step).get("leaves", {})
+        self._compare(step, seals, target, lambda leaf: _seal(leaf, crc32=False))
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+        try:
+            state = self._manager.restore(step, args=args)["state"]
+        except Exception as error:  # a flipped bit in compressed data is a bare Exception
+            raise self._damaged(step, "state", error) from error
+        self._compare(step, seals, state, _seal)
+        return state
+
+    def restore_newest(
+        self, target: Callable[[int], TrainState], *, only: int | None = None
+    ) -> TrainState | None:
+        """The newest whole state, or None if no step was ever committed.
+
+        Args:
+          target: the expected tree for a step; may raise CheckpointError.
+          only: look at this step alone.
+
+        Raises:
+          CheckpointError: there are steps, and none is whole. A damaged step that is passed over is
+            a warning of one line.
+        """
+        steps = self.steps() if only is None else [only]
+        for step in steps:
+            try:
+                return self.restore(step, target(step))
+            except CheckpointError as error:
+                if step == steps[-1]:
+                    raise
+                warnings.warn(f"{error}; trying the one before", stacklevel=2)
+        return None
+
+    def _compare(self, step, seals, tree, seal):
+        found = {name: seal(leaf) for name, leaf in named_leaves(tree).items()}
+        different = sorted(found.keys() ^ seals.keys())
+        if different:
+            raise CheckpointError(f"{self.folder}/{step}: of another model: {different[0]}")
+        for name, value in found.items():
+            wrong = [k for k in value if value[k] != seals[name].get(k)]
+            if wrong:
+                raise CheckpointError(
+                    f"{self.folder}/{step}: {name}: {wrong[0]} is {seals[name].get(wrong[0])}, "
+                    f"expected {value[wrong[0]]}"
+                )
+
+    def _damaged(self, step, item, error):
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        return CheckpointError(f"{self.folder}/{step}: {item}: damaged: {reason}")
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """{path: leaf}, for messages and checksums."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
+
+
+def _host(leaf):
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.asarray(leaf)
+
+
+def _seal(leaf, *, crc32=True):
+    """What is recorded of an array: enough to know it again."""
+    seal = {"shape": list(leaf.shape), "dtype": str(leaf.dtype)}
+    if crc32:
+        seal["crc32"] = zlib.crc32(np.ascontiguousarray(_host(leaf)))
+    return seal
+
+
+def _is_finite(leaf):
+    leaf = _host(leaf)
+    return not np.issubdtype(leaf.dtype, np.floating) or bool(np.isfinite(leaf).all())

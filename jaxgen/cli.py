@@ -1,0 +1,149 @@
+"""The command line: `jaxgen VERB RUN`, and `launch` for the recipes.
+
+Exit codes: 0 done; 1 a law of `jaxgen check` failed, or a defect of jaxgen; 2 a wrong flag or
+setting; 3 data; 4 no run there, or a damaged checkpoint; 5 a value that is not finite; 6 the disk;
+130 interrupted. An error is one to three lines; `--debug` shows its traceback.
+
+Nothing heavy is imported at the top, so that `jaxgen --help` answers at once.
+"""
+
+import contextlib
+import functools
+import io
+import os
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxgen.errors import ConfigError, JaxgenError
+
+_DEBUG = "--debug"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a recipe runs."""
+
+    workdir: str
+    """The run folder; started again in it, a run goes on."""
+    tensorboard: bool = False
+    """Write TensorBoard event files too."""
+
+
+def launch(recipe: Callable[..., Any], argv: list[str] | None = None) -> int:
+    """Runs a recipe as a command: its keyword arguments are the flags.
+
+    Args:
+      recipe: a function that returns an `Experiment`.
+      argv: the arguments; default those of the process.
+
+    Returns:
+      The exit code.
+    """
+    name, argv = recipe.__name__, sys.argv[1:] if argv is None else argv
+
+    command = make_dataclass(
+        "Command",
+        [
+            ("recipe", Annotated[Any, tyro.conf.arg(name="", constructor=_deferred(recipe))]),
+            ("place", Annotated[Workplace, tyro.conf.arg(name="")], Workplace(f"runs/{name}")),
+        ],
+    )
+
+    def act(argv: list[str]) -> int:
+        prog = f"python -m experiments.{name}"
+        chosen = _parse(
+            functools.partial(tyro.cli, command), argv, prog=prog, description=recipe.__doc__
+        )
+        _prepare_jax()
+        from jaxgen import loop
+
+        loop.run(
+            chosen.recipe(),
+            chosen.place.workdir,
+            recipe=name,
+            command=" ".join([prog, *argv]),
+            tensorboard=chosen.place.tensorboard,
+        )
+        return 0
+
+    return _guarded(act, argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command `jaxgen`."""
+    from jaxgen import verbs
+
+    commands = {verb.__name__: _deferred(verb) for verb in verbs.COMMANDS}
+
+    def act(argv: list[str]) -> int:
+        parser = functools.partial(tyro.extras.subcommand_cli_from_dict, commands)
+        command = _parse(parser, argv or ["--help"], prog="jaxgen", description=verbs.__doc__)
+        _prepare_jax()
+        return command()
+
+    return _guarded(act, sys.argv[1:] if argv is None else argv)
+
+
+def _deferred(function):
+    """Has the signature of `function`, and returns a call of it that is yet to be made."""
+
+    @functools.wraps(function)
+    def bind(*args: Any, **kwargs: Any) -> Any:
+        return functools.partial(function, *args, **kwargs)
+
+    return bind
+
+
+def _parse(parser, argv, *, prog, description):
+    """What tyro makes of the arguments; its boxed complaints become a ConfigError."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return parser(args=argv, prog=prog, description=description)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ConfigError(f"{_unboxed(printed.getvalue())}\nTry: {prog} --help") from None
+
+
+def _unboxed(text):
+    """One line from a box drawn by tyro, without its title and its hints for help."""
+    lines = [re.sub(r"[│╭╮╰╯─]+|\x1b\[[0-9;]*m", " ", line).strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("For full helptext")]
+    return " ".join(lines[1:] if len(lines) > 1 else lines)
+
+
+def _prepare_jax():
+    """Compiled programs are kept between processes; warnings are one line each."""
+    import jax
+    from absl import logging
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "jaxgen" / "xla"
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    logging.set_verbosity(logging.ERROR)
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+
+
+def _guarded(act, argv):
+    """Runs `act`; an error becomes its message and its exit code."""
+    debug = _DEBUG in argv
+    try:
+        return act([word for word in argv if word != _DEBUG])
+    except JaxgenError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130

@@ -1,0 +1,89 @@
+"""An experiment: a model, its data, its optimisers and the settings every recipe shares.
+
+It is plain data, so a run folder records it whole and nothing else is needed to load the run.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import jax
+import tyro
+
+from jaxgen.data.config import Data
+from jaxgen.errors import ConfigError
+from jaxgen.optimizer import Optimizer
+from jaxgen.train import Key, Player, TrainState, init_state
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The flags that every recipe has."""
+
+    steps: int
+    """Training steps."""
+    batch_size: int = 128
+    """Examples per step, over all devices."""
+    seed: int = 0
+    """Parameters, noise and the order of the data follow from it."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the networks compute in; parameters stay float32."""
+    ema_decay: float = 0.0
+    """Fraction kept per step by an average of the parameters, used for evaluation; 0: none."""
+    log_every: int = 100
+    """Steps between lines of metrics."""
+    evaluate_every: int = 1000
+    """Steps between evaluations on the validation split."""
+    sample_every: int = 1000
+    """Steps between pictures."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "log_every", "evaluate_every"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        for name in ("sample_every", "checkpoint_every"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "0 .. 2^32 - 1")
+        _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "[0, 1)")
+
+
+CommonFlags = Annotated[Settings, tyro.conf.arg(name="")]  # flags without a prefix
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What `loop.run` trains.
+
+    Attributes:
+      model: a dataclass of networks and numbers, see `jaxgen.vae`.
+      settings: steps, batch size, seed and the rest of the common flags.
+      data: which data, and how an example is made of it.
+      optimizers: one for each of the model's players, in their order.
+      order: in which players move, see `train_step`.
+    """
+
+    model: Any
+    settings: Settings
+    data: Data = field(default_factory=Data)
+    optimizers: tuple[Optimizer, ...] = (Optimizer(),)
+    order: Literal["alternating", "simultaneous"] = "alternating"
+
+    def players(self) -> tuple[Player, ...]:
+        """The model's players, each with its optimiser."""
+        return self.model.players(*[tx.build(self.settings.steps) for tx in self.optimizers])
+
+    def fresh_state(self, key: Key) -> TrainState:
+        """The state before the first step. Jit it: eager initialisation is slow."""
+        init_key, step_key = jax.random.split(key)
+        variables = self.model.init(init_key)
+        ema = self.settings.ema_decay > 0
+        return init_state(step_key, variables, self.players(), ema=ema)
+
+    def abstract_state(self) -> TrainState:
+        """Shapes and dtypes of the state, without computing it."""
+        return jax.eval_shape(self.fresh_state, jax.random.key(0))
+
+
+def _require(condition, name, got, expected):
+    if not condition:
+        raise ConfigError(f"--{name.replace('_', '-')}: got {got}, expected {expected}")

@@ -1,0 +1,123 @@
+"""A run folder: what it is called, what is in it, and whether a run may go on in it.
+
+spec.json         the recipe, the command and the whole experiment
+data.json         name, transform, sizes and hashes of the splits
+environment.json  versions, device, host
+metrics.jsonl     one line per `log_every` steps and per evaluation
+checkpoints/      the newest states
+samples/          pictures over training
+*.png, evaluation.json, certificate.json, report.html    what the verbs of `jaxgen` write
+"""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxgen import __version__
+from jaxgen.data import Dataset
+from jaxgen.errors import CheckpointError, ConfigError, DataError
+from jaxgen.experiment import Experiment
+from jaxgen.pictures import write_file
+from jaxgen.spec import to_json
+
+CHECKPOINTS = "checkpoints"
+FORMAT = 1
+_MAY_CHANGE = (".steps", ".log_every", ".evaluate_every", ".sample_every", ".checkpoint_every")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
+
+
+def open_folder(
+    path: Path, experiment: Experiment, dataset: Dataset, recipe: str, command: str
+) -> tuple[Path, dict[str, Any]]:
+    """Makes the folder, or makes sure that it holds this experiment on these data.
+
+    Returns:
+      The folder and the record that goes into every checkpoint.
+
+    Raises:
+      ConfigError: it holds another experiment; names the first setting that differs.
+      DataError: the data are not those the run began with.
+      StorageError: the folder cannot be written.
+    """
+    spec, record = to_json(experiment), dataset.record()
+    old_spec, old_record = read_json(path / "spec.json"), read_json(path / "data.json")
+    if old_spec:
+        _require_same(path, old_spec.get("experiment"), spec)
+    if old_record and old_record != record:
+        raise DataError(
+            f"{dataset.config.name}: not the data that {path} was begun with (data.json).\n"
+            "Try: another --workdir"
+        )
+    first = {"format": FORMAT, "recipe": recipe, "command": command, "experiment": spec}
+    write_json(path / "spec.json", first)
+    write_json(path / "data.json", record)
+    write_json(path / "environment.json", environment())
+    return path, {"experiment": spec, "data": record}
+
+
+def environment() -> dict[str, Any]:
+    """Versions, device and host of this process, for every number measured in it."""
+    device = jax.devices()[0]
+    return {
+        "jaxgen": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _PACKAGES},
+        "platform": device.platform,
+        "device": device.device_kind,
+        "num_devices": jax.device_count(),
+        "processor": _processor(),
+        "cpu_count": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, {} if there is none. Raises CheckpointError if it is damaged."""
+    try:
+        value = json.loads(path.read_text()) if path.exists() else {}
+    except (ValueError, RecursionError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: {type(value).__name__}, expected an object")
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically. Raises StorageError."""
+    write_file(path, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def _require_same(path, old, new):
+    for field, was, now in _differences(old, new, ""):
+        if not field.endswith(_MAY_CHANGE):
+            raise ConfigError(
+                f"{path} holds another run: {field.lstrip('.')} is {was} there, {now} here.\n"
+                "Try: another --workdir"
+            )
+
+
+def _differences(old, new, field):
+    """(dotted field, old, new) wherever two JSON values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(name), new.get(name), f"{field}.{name}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, (was, now) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(was, now, f"{field}.{i}")
+    elif old != new:
+        yield field, old, new
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

@@ -1,0 +1,144 @@
+"""A run folder, loaded: the model, its variables, and the model's methods at those variables.
+
+    run = jaxgen.load("runs/vae_digits")
+    x = run.sample(jax.random.key(0), 64)
+
+Loading executes no code from the folder: types named in it are looked up among the classes that
+jaxgen exports and those that the caller passes.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import jaxgen.nn
+import jaxgen.vae
+from jaxgen import data
+from jaxgen.checkpoint import Checkpoints
+from jaxgen.errors import CheckpointError, DataError
+from jaxgen.experiment import Experiment, Settings
+from jaxgen.folder import CHECKPOINTS
+from jaxgen.optimizer import Optimizer
+from jaxgen.spec import class_table, from_json
+from jaxgen.train import Variables, evaluation_variables
+
+_PACKAGES = (jaxgen.nn, jaxgen.vae)
+_METHODS = (
+    *("sample", "log_prob", "elbo", "iwae", "log_weights", "terms"),
+    *("encode", "decode", "reconstruct", "squared_error"),
+)
+_STATIC = ("num", "num_samples")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model at the newest whole checkpoint of a run.
+
+    The model's methods are here without their first argument, compiled: `run.sample(key, num)`,
+    `run.elbo(x, key)`, `run.encode(x)`, ... whichever the model has. `x` is in the model's space:
+    `run.dataset().prepare(batch, key)` makes it from raw data.
+
+    Attributes:
+      folder: where it was loaded from.
+      experiment: all settings.
+      step: of the checkpoint.
+      variables: the moving average if the run kept one, else the parameters themselves.
+      data_record: name, transform, split sizes and hashes of the data it was trained on.
+    """
+
+    folder: Path
+    experiment: Experiment
+    step: int
+    variables: Variables
+    data_record: dict[str, Any]
+
+    @property
+    def model(self) -> Any:
+        """The model."""
+        return self.experiment.model
+
+    def dataset(self) -> data.Dataset:
+        """The data it was trained on. Raises DataError if they are not the same any more."""
+        dataset = data.load(self.experiment.data)
+        found, expected = dataset.record()["splits"], self.data_record["splits"]
+        for name, split in expected.items():
+            if found.get(name) != split:
+                raise DataError(
+                    f"{self.experiment.data.name}: the {name} split is {found.get(name)}, "
+                    f"but the run was made with {split}"
+                )
+        return dataset
+
+    def protocol(self, split: str, *details: str) -> str:
+        """One line that says how a number of this run was measured."""
+        settings = self.experiment.settings
+        state = f"step {self.step}" + (", moving average" if settings.ema_decay else "")
+        return "; ".join([self.dataset().protocol(split), *details, state, settings.precision])
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in _METHODS:
+            raise AttributeError(f"Run has no attribute {name!r}")
+        if not hasattr(self.model, name):
+            raise AttributeError(f"{type(self.model).__name__} has no {name}")
+        return partial(_compiled(self.model, name), self.variables)
+
+
+def load(path: str | os.PathLike[str], classes: Iterable[type] = ()) -> Run:
+    """Loads a run from its folder, wherever it is now.
+
+    Args:
+      path: the run folder, its `checkpoints`, or one step in there.
+      classes: your own model or network classes that the run's spec names.
+
+    Raises:
+      CheckpointError: no run there, or no whole checkpoint.
+    """
+    folder, step = _locate(Path(path))
+    table = known_classes(classes)
+    with Checkpoints(folder / CHECKPOINTS, read_only=True) as checkpoints:
+        state = checkpoints.restore_newest(partial(_target, checkpoints, table), only=step)
+        if state is None:
+            raise CheckpointError(f"{folder}: no checkpoint yet; train it first")
+        record = checkpoints.record(int(state.step))
+    experiment = from_json(record["experiment"], table)
+    return Run(folder, experiment, int(state.step), evaluation_variables(state), record["data"])
+
+
+def known_classes(extra: Iterable[type] = ()) -> dict[str, type]:
+    """The classes that a spec may name: what jaxgen exports, and `extra`."""
+    exported = (getattr(package, name) for package in _PACKAGES for name in package.__all__)
+    classes = [item for item in exported if isinstance(item, type)]
+    return class_table([*classes, Experiment, Settings, data.Data, Optimizer, *extra])
+
+
+def _locate(path):
+    """(run folder, step or None) for a path to a run, its checkpoints or one step."""
+    path = path.resolve()
+    if (path / CHECKPOINTS).is_dir():
+        return path, None
+    if path.name == CHECKPOINTS and path.is_dir():
+        return path.parent, None
+    if path.parent.name == CHECKPOINTS and path.name.isdigit() and path.is_dir():
+        return path.parent.parent, int(path.name)
+    raise CheckpointError(
+        f"{path}: no run here (a run folder holds '{CHECKPOINTS}').\n"
+        "Try: python -m experiments.vae_digits --workdir runs/vae_digits"
+    )
+
+
+def _target(checkpoints, table, step):
+    """The state expected at a step, from the experiment recorded in it."""
+    experiment = from_json(checkpoints.record(step).get("experiment"), table)
+    if not isinstance(experiment, Experiment):
+        raise CheckpointError(f"{checkpoints.folder}/{step}: record: no experiment")
+    return experiment.abstract_state()
+
+
+@lru_cache(maxsize=64)
+def _compiled(model, name):
+    return jax.jit(getattr(model, name), static_argnames=_STATIC)

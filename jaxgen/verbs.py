@@ -1,0 +1,191 @@
+"""Deep generative models from a run folder.
+
+python -m experiments.vae_digits      train; the other recipes are in experiments/
+jaxgen evaluate runs/vae_digits       numbers with their standard errors and protocol
+jaxgen check runs/vae_digits          the certificate: the laws of this model, each with its figure
+jaxgen sample runs/vae_digits         samples, as a picture or as .npz
+jaxgen reconstruct runs/vae_digits    test examples and their reconstructions
+jaxgen interpolate runs/vae_digits    between the codes of test examples
+jaxgen report runs/vae_digits         one page with everything
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxgen.errors import ConfigError
+
+RunFolder = Annotated[Path, tyro.conf.Positional]
+
+
+def evaluate(run: RunFolder, *, split: str = "test", num_samples: int = 500, seed: int = 0) -> int:
+    """Measure the model on held-out data; writes evaluation.json.
+
+    Args:
+      run: the run folder, wherever it is.
+      split: train, validation or test.
+      num_samples: importance samples per example, for a model with a bound.
+      seed: of the draws.
+    """
+    import jax
+
+    from jaxgen.evaluation import measure, records
+    from jaxgen.folder import write_json
+    from jaxgen.run import load
+
+    trained = load(run)
+    dataset = trained.dataset()
+    x = dataset.examples(split)
+    measured = measure(
+        trained.model, trained.variables, x, jax.random.key(seed), num_samples=num_samples
+    )
+    table = records(
+        measured,
+        num_samples=num_samples,
+        split=split,
+        protocol=trained.protocol(split, f"{num_samples} draws per example, seed {seed}"),
+        bits_per_dim=dataset.bits_per_dim,
+    )
+    target = trained.folder / "evaluation.json"
+    write_json(target, {"records": [asdict(record) for record in table]})
+    for record in table:
+        error = "" if record.standard_error is None else f"± {record.standard_error:.3f}"
+        print(f"{record.metric:24} {record.value:10.3f} {error:9} {record.unit}")
+    print(f"{table[0].protocol}\n{target}")
+    return 0
+
+
+def check(run: RunFolder, *, seed: int = 0) -> int:
+    """Test the laws of the model at its real configuration; writes certificate.json.
+
+    Exit code 1 if a law does not hold.
+
+    Args:
+      run: the run folder, wherever it is.
+      seed: of the draws.
+    """
+    import jax
+
+    from jaxgen.check import Subject, certificate
+    from jaxgen.folder import write_json
+    from jaxgen.run import load
+
+    trained = load(run)
+    x = trained.dataset().examples("test", 128)
+    laws = certificate(Subject(trained.experiment, trained.variables, x, jax.random.key(seed)))
+    passed = all(law.passed for law in laws)
+    for law in laws:
+        mark = "holds" if law.passed else "FAILS"
+        print(f"{mark}  {law.law:46} {law.figure:11.4g}  (bound {law.bound:.3g} {law.unit})")
+    target = trained.folder / "certificate.json"
+    write_json(
+        target, {"passed": passed, "step": trained.step, "laws": [x._asdict() for x in laws]}
+    )
+    print(f"{sum(law.passed for law in laws)} of {len(laws)} laws hold\n{target}")
+    return 0 if passed else 1
+
+
+def sample(
+    run: RunFolder, *, num: int = 64, seed: int = 0, mean: bool = True, out: Path | None = None
+) -> int:
+    """Draw samples, as a picture (.png) or as an array in the model's space (.npz).
+
+    Args:
+      run: the run folder, wherever it is.
+      num: how many.
+      seed: of the draws.
+      mean: for a model with latents, means of p(x | z) rather than draws from it.
+      out: FILE.png or FILE.npz. Default: samples.png in the run folder.
+    """
+    import jax
+
+    from jaxgen import gallery
+    from jaxgen.run import load
+
+    target = _target(out, run, "samples.png")
+    trained = load(run)
+    key = jax.random.key(seed)
+    x, kind = gallery.draw(trained.model, trained.variables, key, _positive("num", num), mean=mean)
+    _save(target, x, gallery.picture(x, trained.data_record))
+    print(f"{num} {kind}, seed {seed}\n{target}")
+    return 0
+
+
+def reconstruct(run: RunFolder, *, num: int = 32, out: Path | None = None) -> int:
+    """Reconstruct test examples: each above its reconstruction (.png), or both arrays (.npz).
+
+    Args:
+      run: the run folder, wherever it is.
+      num: how many.
+      out: FILE.png or FILE.npz. Default: reconstructions.png in the run folder.
+    """
+    from jaxgen import gallery
+    from jaxgen.run import load
+
+    target = _target(out, run, "reconstructions.png")
+    trained = load(run)
+    real = trained.dataset().examples("test", _positive("num", num))
+    made = gallery.reconstruct(trained.model, trained.variables, real)
+    _save(target, made, gallery.paired(real, made, trained.data_record), real=real)
+    print(f"{num} test examples and their reconstructions\n{target}")
+    return 0
+
+
+def interpolate(run: RunFolder, *, num: int = 8, points: int = 11, out: Path | None = None) -> int:
+    """Walk between the codes of test examples, a row for each pair (.png, or .npz).
+
+    Args:
+      run: the run folder, wherever it is.
+      num: rows.
+      points: steps in a row, both ends included.
+      out: FILE.png or FILE.npz. Default: interpolation.png in the run folder.
+    """
+    from jaxgen import gallery
+    from jaxgen.run import load
+
+    target = _target(out, run, "interpolation.png")
+    trained = load(run)
+    real = trained.dataset().examples("test", 2 * _positive("num", num))
+    made = gallery.interpolate(trained.model, trained.variables, real, _positive("points", points))
+    _save(target, made, gallery.walks(made, trained.data_record))
+    print(f"{num} walks of {points} points between test examples\n{target}")
+    return 0
+
+
+def report(run: RunFolder) -> int:
+    """Write report.html: curves, pictures, numbers, environment, how to repeat it; one file.
+
+    Args:
+      run: the run folder, wherever it is.
+    """
+    from jaxgen.report import write_report
+
+    print(write_report(run))
+    return 0
+
+
+COMMANDS = (evaluate, check, sample, reconstruct, interpolate, report)
+
+
+def _target(out, run, default):
+    target = out or run / default
+    if target.suffix not in (".png", ".npz"):
+        raise ConfigError(f"--out: got {target}, expected FILE.png or FILE.npz")
+    return target
+
+
+def _save(target, x, picture, **more):
+    from jaxgen.pictures import save_npz, save_png
+
+    if target.suffix == ".npz":
+        save_npz(target, {"x": x, **more})
+    else:
+        save_png(target, picture)
+
+
+def _positive(name, value):
+    if value < 1:
+        raise ConfigError(f"--{name}: got {value}, expected >= 1")
+    return value
