@@ -1,0 +1,59 @@
+"""The choice of a data set and of how its values reach a model: a recipe's `--data.*` flags."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from jaxgen.errors import ConfigError
+
+Transform = Literal["binarise", "binarise_stochastic", "dequantise", "levels", "unit", "none"]
+TrainOn = Literal["train", "train+validation"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which examples, and in which form.
+
+    Raises:
+      ConfigError: a field that can work with no data set.
+    """
+
+    name: str = "digits"
+    """Data set: digits; chain, bars, banana or linear_gaussian (synthetic, entropy known); any TFDS
+    name; or a path: a folder of images, IDX files or the folder that holds them. A path that exists
+    wins over a TFDS name."""
+
+    transform: Transform = "binarise"
+    """What a model sees of a value x in 0..levels-1: binarise 1[x >= threshold];
+    binarise_stochastic Bernoulli(x / (levels - 1)), drawn at every step; dequantise
+    (x + u) / levels with u uniform; levels x; unit x / (levels - 1); none x itself (continuous
+    sets allow only this)."""
+
+    threshold: int | None = None
+    """For binarise: a pixel >= threshold becomes 1. Default: levels // 2 (8 for digits, 128 for
+    bytes)."""
+
+    train_on: TrainOn = "train"
+    """What the train split holds. After train+validation the validation split is not unseen."""
+
+    dir: str | None = None
+    """Folder of prepared TFDS sets. Default: TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+
+    download: bool = False
+    """Let TFDS download and prepare a set that is not prepared yet."""
+
+    image_size: int | None = None
+    """For a folder of images: crop to the central square and resize to this side."""
+
+    def __post_init__(self) -> None:
+        """Reject what is wrong whatever the data set."""
+        if not self.name:
+            raise ConfigError("--data.name is empty: name a data set or a path, for example digits")
+        for flag, value, allowed in (
+            ("transform", self.transform, get_args(Transform)),
+            ("train-on", self.train_on, get_args(TrainOn)),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"--data.{flag} {value}: choose from {', '.join(allowed)}")
+        for flag, value in (("threshold", self.threshold), ("image-size", self.image_size)):
+            if value is not None and value < 1:
+                raise ConfigError(f"--data.{flag} {value}: must be at least 1")

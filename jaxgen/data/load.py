@@ -1,0 +1,71 @@
+"""From a name to a data set: which reader, which splits, and whether the transform fits."""
+
+import functools
+import math
+from pathlib import Path
+from types import MappingProxyType
+
+from jaxgen.data import synthetic
+from jaxgen.data.config import Data
+from jaxgen.data.dataset import Dataset
+from jaxgen.data.split import Source
+from jaxgen.data.transform import check_transform
+from jaxgen.errors import ConfigError, DataError
+
+
+@functools.cache
+def load(config: Data) -> Dataset:
+    """Read a data set, once for each configuration.
+
+    Raises:
+      ConfigError: a flag that does not fit this data set.
+      DataError: it is missing, damaged, or not made of images or vectors.
+    """
+    source = read(config)
+    check_transform(config.name, config.transform, config.threshold, source.levels)
+    parts = {"train": tuple(config.train_on.split("+"))}
+    splits = {
+        name: source.split(name, parts.get(name, (name,)))
+        for name in ("train", "validation", "test")
+    }
+    return Dataset(
+        config=config,
+        shape=source.shape,
+        levels=source.levels,
+        num_classes=source.num_classes,
+        entropy=_prepared_entropy(config, source),
+        splits=MappingProxyType(splits),
+    )
+
+
+def read(config: Data) -> Source:
+    """Open a data set with the reader that its name asks for; each reader is imported on use."""
+    path = Path(config.name).expanduser()
+    embedded = config.name == "digits" or config.name in synthetic.SETS
+    if not embedded and path.is_dir() and not list(path.glob("*idx3-ubyte*")):
+        from jaxgen.data import folder
+
+        return folder.read(config)
+    if config.image_size is not None:
+        raise ConfigError(
+            f"--data.image-size {config.image_size} is for folders of images, "
+            f"and {config.name!r} is none"
+        )
+    if config.name in synthetic.SETS:
+        return synthetic.read(config)
+    if not embedded and path.exists():
+        from jaxgen.data import idx
+
+        return idx.read(config)
+    if config.name.startswith(("/", ".", "~")):
+        raise DataError(f"--data.name {config.name}: no such file or folder")
+    from jaxgen.data import tfds
+
+    return tfds.read(config)
+
+
+def _prepared_entropy(config: Data, source: Source) -> float | None:
+    if source.entropy is None or config.transform != "dequantise":
+        return source.entropy
+    # On a cell of side 1 / levels the density is levels^D times the probability.
+    return source.entropy - math.prod(source.shape) * math.log(source.levels)

@@ -1,0 +1,122 @@
+"""From stored values to what a model sees: pure functions that run inside the jitted step.
+
+A stored value x lies in 0..levels-1. A likelihood is comparable between models only together with
+the form of the data, so each transform also states how nats become bits per dimension:
+
+    discrete forms      -log P(x) / (D ln 2)
+    dequantise          -log p(y) / (D ln 2) + log2(levels),    y = (x + u) / levels
+    unit, continuous    no discrete probability belongs to the density: no bits per dimension
+
+Reference: Theis, van den Oord, Bethge, 2016, "A note on the evaluation of generative models",
+section 3.1, arXiv 1511.01844.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.data.config import Transform
+from jaxgen.errors import ConfigError
+
+
+def apply_transform(
+    batch: Mapping[str, Any],
+    key: jax.Array | None,
+    *,
+    transform: Transform,
+    threshold: int | None = None,
+    levels: int | None = None,
+) -> dict[str, Any]:
+    """Replace 'image' by its float32 form; every other entry is passed on untouched.
+
+    Args:
+      batch: 'image' [B, ...], uint8 in 0..levels-1, or float32 for continuous data.
+      key: used by binarise_stochastic and dequantise alone; may be None for the others.
+      transform: see `Data.transform`.
+      threshold: for binarise, already resolved.
+      levels: number of values of a pixel; None for continuous data.
+    """
+    x = jnp.asarray(batch["image"])
+    match transform:
+        case "binarise":
+            y = x >= threshold
+        case "binarise_stochastic":
+            y = jax.random.bernoulli(key, x.astype(jnp.float32) / (levels - 1))
+        case "dequantise":
+            y = (x.astype(jnp.float32) + cell_noise(key, x.shape)) / levels
+        case "unit":
+            y = x.astype(jnp.float32) / (levels - 1)
+        case "levels" | "none":
+            y = x
+    return {**batch, "image": y.astype(jnp.float32)}
+
+
+def cell_noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Uniform noise strictly inside (0, 1), on the grid (k + 1/2) / 2^15: float32 `shape`.
+
+    A plain float32 uniform is too fine: 255 + u rounds up to 256 once in 2^17 pixels, which leaves
+    [0, 1) and the pixel's own cell. On this grid x + u is exact for x < 256.
+    """
+    k = jax.random.bits(key, shape, jnp.uint16) >> 1
+    return (k.astype(jnp.float32) + 0.5) * 2.0**-15
+
+
+def resolve_threshold(
+    transform: Transform, threshold: int | None, levels: int | None
+) -> int | None:
+    """Threshold that binarise uses; None for all other transforms."""
+    if transform != "binarise" or levels is None:
+        return None
+    return levels // 2 if threshold is None else threshold
+
+
+def check_transform(
+    name: str, transform: Transform, threshold: int | None, levels: int | None
+) -> None:
+    """Raise ConfigError where the transform does not fit the values of the data set."""
+    if levels is None and transform != "none":
+        raise ConfigError(
+            f"--data.transform {transform}: {name!r} is continuous and has no levels\n"
+            "Use --data.transform none"
+        )
+    if threshold is None:
+        return
+    if transform != "binarise":
+        raise ConfigError(
+            f"--data.threshold {threshold} has no meaning with --data.transform {transform}\n"
+            "Leave it out, or use --data.transform binarise"
+        )
+    if not 1 <= threshold < levels:
+        raise ConfigError(
+            f"--data.threshold {threshold}: pixels of {name!r} are 0..{levels - 1}\n"
+            f"Choose 1 to {levels - 1}"
+        )
+
+
+def bits_offset(transform: Transform, levels: int | None) -> float | None:
+    """Bits per dimension to add to -log p / (D ln 2); None where there is no such unit."""
+    if levels is None or transform == "unit":
+        return None
+    return math.log2(levels) if transform == "dequantise" else 0.0
+
+
+def describe(transform: Transform, threshold: int | None, levels: int | None) -> str:
+    """Few words for a protocol line, such as 'binarised at >= 8'."""
+    return {
+        "binarise": f"binarised at >= {threshold}",
+        "binarise_stochastic": "binarised stochastically",
+        "dequantise": "dequantised to [0, 1)",
+        "levels": f"levels 0..{(levels or 1) - 1}",
+        "unit": "scaled to [0, 1]",
+        "none": "untransformed",
+    }[transform]
+
+
+def display(x: np.ndarray, *, transform: Transform, levels: int | None) -> np.ndarray:
+    """What a model sees or makes, [N, *shape], on the scale of a picture: images in [0, 1]."""
+    scale = levels - 1 if transform in ("levels", "none") and levels else 1
+    return np.asarray(x) / scale
