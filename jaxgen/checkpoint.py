@@ -102,7 +102,12 @@ class Checkpoints:
         """
         seals = self.record(step).get("leaves", {})
         self._compare(step, seals, target, lambda leaf: _seal(leaf, crc32=False))
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+        # On one device, whatever the topology that wrote it; the caller spreads it.
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        placed = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), target
+        )
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(placed))
         try:
             state = self._manager.restore(step, args=args)["state"]
         except Exception as error:  # a flipped bit in compressed data is a bare Exception

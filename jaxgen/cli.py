@@ -25,6 +25,9 @@ import tyro
 from jaxgen.errors import ConfigError, JaxgenError
 
 _DEBUG = "--debug"
+_ABOUT = """Deep generative models: numbers, pictures and certificates from a run folder.
+
+A run is trained by a recipe: python -m experiments.vae_digits"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,10 @@ def launch(recipe: Callable[..., Any], argv: list[str] | None = None) -> int:
     def act(argv: list[str]) -> int:
         prog = f"python -m experiments.{name}"
         chosen = _parse(
-            functools.partial(tyro.cli, command), argv, prog=prog, description=recipe.__doc__
+            functools.partial(tyro.cli, command),
+            argv,
+            prog=prog,
+            description=recipe.__doc__.partition("\n\n")[0],
         )
         _prepare_jax()
         from jaxgen import loop
@@ -85,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def act(argv: list[str]) -> int:
         parser = functools.partial(tyro.extras.subcommand_cli_from_dict, commands)
-        command = _parse(parser, argv or ["--help"], prog="jaxgen", description=verbs.__doc__)
+        command = _parse(parser, argv or ["--help"], prog="jaxgen", description=_ABOUT)
         _prepare_jax()
         return command()
 

@@ -9,7 +9,6 @@ samples/          pictures over training
 *.png, evaluation.json, certificate.json, report.html    what the verbs of `jaxgen` write
 """
 
-import json
 import os
 import platform
 from datetime import UTC, datetime
@@ -21,9 +20,9 @@ import jax
 
 from jaxgen import __version__
 from jaxgen.data import Dataset
-from jaxgen.errors import CheckpointError, ConfigError, DataError
+from jaxgen.errors import ConfigError, DataError
 from jaxgen.experiment import Experiment
-from jaxgen.pictures import write_file
+from jaxgen.files import read_json, write_json
 from jaxgen.spec import to_json
 
 CHECKPOINTS = "checkpoints"
@@ -76,22 +75,6 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, {} if there is none. Raises CheckpointError if it is damaged."""
-    try:
-        value = json.loads(path.read_text()) if path.exists() else {}
-    except (ValueError, RecursionError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: {type(value).__name__}, expected an object")
-    return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically. Raises StorageError."""
-    write_file(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def _require_same(path, old, new):

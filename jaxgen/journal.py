@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from jaxgen.errors import ConfigError, NonFiniteError, StorageError
 from jaxgen.experiment import Settings
-from jaxgen.pictures import write_file
+from jaxgen.files import write_file
 
 
 class Journal:
@@ -115,13 +115,12 @@ class Journal:
                 )
 
     def _show(self, values, rate):
-        losses = "  ".join(f"{k} {v:.4g}" for k, v in values.items() if "gradient_norm" not in k)
-        speed = (
-            f"{rate:,.0f} images/s  {_clock((self._steps - self._step) * self._batch_size / rate)} left"
-            if rate
-            else ""
-        )
-        text = f"{losses}  {speed}"
+        named = {"loss": values.get("loss"), **values}  # the loss comes first
+        shown = {k: v for k, v in named.items() if v is not None and "gradient_norm" not in k}
+        text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        if rate:
+            left = (self._steps - self._step) * self._batch_size / rate
+            text += f"  {rate:,.0f} images/s  {_clock(left)} left"
         if self._bar:
             self._bar.update(self._task, completed=self._step, description=text, refresh=True)
         else:

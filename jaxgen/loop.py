@@ -92,7 +92,10 @@ def validate(model: Any, state: TrainState, dataset: Dataset) -> dict[str, float
     key = jax.random.key(0)
     found = measure(model, evaluation_variables(state), x, key, num_samples=VALIDATION_SAMPLES)
     found.pop("code", None)
-    return {name: round(mean_and_error(values)[0], 6) for name, values in found.items()}
+    values = {name: mean_and_error(each)[0] for name, each in found.items()}
+    if "gap" in found:
+        values["gap_standard_error"] = mean_and_error(found["gap"])[1]
+    return {name: round(value, 7) for name, value in values.items()}
 
 
 def _picture(model, state, dataset, step):

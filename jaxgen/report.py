@@ -11,7 +11,6 @@ the rest, and no string of a file enters the SVG of a curve. The same folder giv
 
 import base64
 import io
-import itertools
 import json
 import math
 import re
@@ -24,12 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen import pictures
+from jaxgen import curves, pictures
 from jaxgen.errors import CheckpointError
+from jaxgen.files import write_file
 
-Series = dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]  # {name: {split: (steps, values)}}
-
-MAX_CURVES, MAX_POINTS, MAX_THUMBNAILS, MAX_FIELDS = 12, 500, 8, 400
+MAX_CURVES, MAX_THUMBNAILS, MAX_FIELDS = 12, 8, 400
 LARGE_BYTES, THUMBNAIL_BYTES = 600_000, 90_000  # as base64 below 3.5 MB in all
 FINAL = {
     "samples": "Samples",
@@ -37,10 +35,6 @@ FINAL = {
     "interpolation": "Interpolations",
 }
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
-# Matplotlib knows no CSS: it draws in these colours, which then become the page's own.
-CSS = {"#010101": "var(--soft)", "#020202": "var(--rule)"}
-CSS |= {"#030303": "var(--train)", "#040404": "var(--validation)"}
-SOFT, RULE, TRAIN, VALIDATION = CSS
 
 
 def write_report(run_dir: Path) -> Path:
@@ -52,7 +46,7 @@ def write_report(run_dir: Path) -> Path:
     """
     run_dir = Path(run_dir)
     page = run_dir / "report.html"
-    pictures.write_file(page, _render(_contents(run_dir)).encode())
+    write_file(page, _render(_contents(run_dir)).encode())
     return page
 
 
@@ -75,33 +69,6 @@ def read_metrics(path: Path) -> tuple[list[dict], int]:
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             torn += 1
     return [records[key] for key in sorted(records)], torn
-
-
-def curves(records: list[dict]) -> tuple[Series, int]:
-    """The finite numbers of each metric by name and split, and how many were not finite."""
-    points, lost = {}, 0
-    for record in records:
-        for name, value in record.items():
-            if name in ("step", "seconds") or name.endswith("_per_second") or not _number(value):
-                continue
-            if not _finite(value):
-                lost += 1
-                continue
-            splits = points.setdefault(name, {})
-            splits.setdefault(record["split"], []).append((record["step"], value))
-    order = sorted(points, key=lambda name: (name != "loss", "train" not in points[name]))
-    return {n: {s: tuple(np.array(p).T) for s, p in points[n].items()} for n in order}, lost
-
-
-def thin(steps: np.ndarray, values: np.ndarray, most: int = MAX_POINTS) -> tuple[np.ndarray, ...]:
-    """At most `most` of the points [N]: the lowest and the highest of each stretch, in order."""
-    if len(steps) <= most:
-        return steps, values
-    edges = np.linspace(0, len(steps), most // 2 + 1).astype(int)
-    spans = list(itertools.pairwise(edges))
-    ends = {a + int(f(values[a:b])) for a, b in spans for f in (np.argmin, np.argmax)}
-    keep = np.array(sorted(ends))
-    return steps[keep], values[keep]
 
 
 def flatten(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
@@ -132,9 +99,9 @@ def plain(value: Any) -> Any:
 
 def measured(value: Any, error: Any = None) -> str:
     """'−18.10 ± 0.20': two digits of the standard error decide how many the value shows."""
-    if not _finite(value):
+    if not curves.finite(value):
         return _text(value)
-    if not _finite(error) or error <= 0:
+    if not curves.finite(error) or error <= 0:
         return f"{value:.4g}".replace("-", "−")
     places = min(max(1 - math.floor(math.log10(error)), 0), 9)
     return f"{value:.{places}f} ± {error:.{places}f}".replace("-", "−")
@@ -146,7 +113,7 @@ def _contents(run_dir: Path) -> dict[str, Any]:
     if not spec:
         raise CheckpointError(f"{run_dir} is no run folder: it has no readable spec.json")
     records, torn = read_metrics(run_dir / "metrics.jsonl")
-    series, lost = curves(records)
+    series, lost = curves.series(records)
     numbers = _objects(_read(run_dir / "evaluation.json").get("records"))
     certificate = _read(run_dir / "certificate.json")
     environment = list(flatten(_read(run_dir / "environment.json")))
@@ -186,7 +153,7 @@ def _summary(spec: dict, records: list[dict], environment: Mapping[str, str]) ->
     """The facts of the line below the title, as far as they are known."""
     fields = dict(flatten(spec.get("experiment")))
     steps = max((record["step"] for record in records), default=None)
-    seconds = max((r["seconds"] for r in records if _finite(r.get("seconds"))), default=None)
+    seconds = max((r["seconds"] for r in records if curves.finite(r.get("seconds"))), default=None)
     facts = [fields.get("model"), fields.get("data.name"), environment.get("device")]
     facts += [f"{steps:,} steps"] if steps is not None else []
     facts += [f"{seconds:,.0f} s"] if seconds is not None else []
@@ -216,14 +183,6 @@ def _objects(value: Any) -> list[dict]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _finite(value: Any) -> bool:
-    return _number(value) and abs(value) < 1e300  # beyond that the arithmetic of a plot overflows
-
-
 def _text(value: Any) -> str:
     """A short text for a value of a JSON file."""
     if isinstance(value, list):
@@ -233,7 +192,7 @@ def _text(value: Any) -> str:
     return text if len(text) <= 160 else text[:159] + "…"
 
 
-def _headline(numbers: list[dict], series: Series) -> str:
+def _headline(numbers: list[dict], series: curves.Series) -> str:
     """The number that the run is known by: of the test, else of validation, else of training."""
     for record in sorted(numbers, key=lambda r: r.get("split") != "test")[:1]:
         value = measured(record.get("value"), record.get("standard_error"))
@@ -250,7 +209,7 @@ def _speeds(records: list[dict]) -> list[str]:
     names = {name: None for record in records for name in record if name.endswith("_per_second")}
     speeds = []
     for name in names:
-        values = [record[name] for record in records if _finite(record.get(name))]
+        values = [record[name] for record in records if curves.finite(record.get(name))]
         median = float(np.median(values)) if values else 0.0
         number = f"{median:,.0f}" if median >= 100 else f"{median:.3g}"
         speeds.append(f"{number} {name.removesuffix('_per_second').replace('_', ' ')} / s")
@@ -292,63 +251,4 @@ def _embed(path: Path, most: int) -> dict[str, Any] | None:
 
 def _chart(name: str, splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
     last = [(split, measured(float(values[-1]))) for split, (_, values) in splits.items()]
-    return {"name": name, "last": last, "svg": _svg(splits)}
-
-
-def _svg(splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
-    """Curves over steps as inline SVG in the page's colours; numbers are the only text in it."""
-    import matplotlib
-    from markupsafe import Markup
-    from matplotlib.figure import Figure
-
-    figure = Figure((3.7, 2.0), layout="constrained")
-    axes = figure.subplots()
-    figure.patch.set_visible(False)
-    for split, (steps, values) in splits.items():
-        _draw(axes, steps, values, TRAIN if split == "train" else VALIDATION)
-    _limits(axes, np.concatenate([values for _, values in splits.values()]))
-    axes.patch.set_visible(False)
-    axes.spines[:].set_visible(False)
-    axes.grid(axis="y", color=RULE, lw=0.7)
-    axes.tick_params(length=0, labelsize=9, labelcolor=SOFT)
-    axes.locator_params(axis="x", nbins=5)
-    axes.locator_params(axis="y", nbins=5)
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if abs(x) >= 1000 else f"{x:g}")
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": repr(splits)}):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing)
-    return Markup(_tidy(buffer.getvalue()))
-
-
-def _draw(axes: Any, steps: np.ndarray, values: np.ndarray, colour: str) -> None:
-    """A line; noisy and long ones are drawn pale below their running mean."""
-    dashes = "-" if colour == TRAIN else (0, (3, 1.5))
-    if len(values) < 60:
-        axes.plot(steps, values, color=colour, lw=1.5, ls=dashes, marker="o", ms=2.5)
-        return
-    axes.plot(*thin(steps, values), color=colour, lw=0.8, alpha=0.3)
-    width = max(3, len(values) // 40)
-    mean = np.convolve(values, np.ones(width) / width, mode="valid")
-    first = (width - 1) // 2
-    axes.plot(*thin(steps[first : first + len(mean)], mean, 200), color=colour, lw=1.5, ls=dashes)
-
-
-def _limits(axes: Any, values: np.ndarray) -> None:
-    """Cuts the first steep fall or a stray peak where it would flatten all the rest."""
-    low, high = np.quantile(values, [0.01, 0.97])
-    if high > low and np.ptp(values) > 3 * (high - low):
-        margin = 0.1 * (high - low)
-        axes.set_ylim(low - margin, high + margin)
-
-
-def _tidy(svg: str) -> str:
-    """Only the drawing: no prolog, metadata, fixed size, repeated identifiers or namespaces."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"| (?:width|height)="[\d.]+pt"', "", svg)
-    svg = re.sub(r' id="[a-zA-Z]+_?[\w.]*_\d+"', "", svg)
-    svg = re.sub(r"font-family: [^;]+;", "", svg)
-    for colour, variable in CSS.items():
-        svg = svg.replace(colour, variable)
-    return svg
+    return {"name": name, "last": last, "svg": curves.svg(splits)}

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jaxgen.errors import CheckpointError, ConfigError
+import flax.linen as nn
 
-_LINEN_FIELDS = ("parent", "name")  # Linen's own bookkeeping, no hyper-parameters
+from jaxgen.errors import CheckpointError, ConfigError
 
 
 def type_name(cls: type) -> str:
@@ -71,5 +71,8 @@ def from_json(value: Any, classes: Mapping[str, type], path: str = "spec") -> An
         raise CheckpointError(f"{path}: {name} cannot be made from it: {error}") from error
 
 
-def _fields(cls):
-    return [field.name for field in dataclasses.fields(cls) if field.name not in _LINEN_FIELDS]
+def _fields(value):
+    """The names of a dataclass's fields, without the two that Linen adds for its own use."""
+    cls = value if isinstance(value, type) else type(value)
+    linen = ("parent", "name") if issubclass(cls, nn.Module) else ()
+    return [field.name for field in dataclasses.fields(cls) if field.name not in linen]

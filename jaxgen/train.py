@@ -12,7 +12,7 @@ restored run goes on bit for bit.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, no_type_check
 
 import flax.struct
 import jax
@@ -51,6 +51,7 @@ class Player:
     every: int = 1
 
 
+@no_type_check  # tree functions rebuild it with shapes, shardings or None in place of arrays
 class TrainState(flax.struct.PyTreeNode):
     """All that a run needs to go on; arrays only, so that a checkpoint is the state.
 
@@ -201,7 +202,7 @@ def _move(player, state, batch, key, axis_name):
     changed = {name: dict(value) for name, value in mutated.items()}
     for network in player.owns:
         changed[network] = {**changed.get(network, {}), "params": params[network]}
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     return changed, opt_state, {**metrics, "loss": loss, "gradient_norm": norm}
 
 

@@ -32,7 +32,7 @@ def evaluate(run: RunFolder, *, split: str = "test", num_samples: int = 500, see
     import jax
 
     from jaxgen.evaluation import measure, records
-    from jaxgen.folder import write_json
+    from jaxgen.files import write_json
     from jaxgen.run import load
 
     trained = load(run)
@@ -69,7 +69,7 @@ def check(run: RunFolder, *, seed: int = 0) -> int:
     import jax
 
     from jaxgen.check import Subject, certificate
-    from jaxgen.folder import write_json
+    from jaxgen.files import write_json
     from jaxgen.run import load
 
     trained = load(run)
@@ -177,10 +177,11 @@ def _target(out, run, default):
 
 
 def _save(target, x, picture, **more):
-    from jaxgen.pictures import save_npz, save_png
+    from jaxgen.files import write_npz
+    from jaxgen.pictures import save_png
 
     if target.suffix == ".npz":
-        save_npz(target, {"x": x, **more})
+        write_npz(target, {"x": x, **more})
     else:
         save_png(target, picture)
 

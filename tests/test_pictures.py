@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen import pictures
+from jaxgen import pictures, plots
 from jaxgen.errors import StorageError
 
 
@@ -148,9 +148,9 @@ def coloured(image, colour):
 
 def test_scatter_draws_points_where_they_are_on_common_axes():
     blob = np.random.default_rng(0).normal(size=(500, 2)) * 0.05
-    image = pictures.scatter({"samples": blob + 1, "real": blob - 1})
+    image = plots.scatter({"samples": blob + 1, "real": blob - 1})
     half = image.shape[1] // 2
-    first, second = (coloured(image, colour) for colour in pictures.COLOURS[:2])
+    first, second = (coloured(image, colour) for colour in plots.COLOURS[:2])
     assert first[:, :half].sum() > 50
     assert second[:, half:].sum() > 50
     assert not first[:, half:].any()
@@ -160,11 +160,11 @@ def test_scatter_draws_points_where_they_are_on_common_axes():
 
 def test_scatter_survives_stray_and_infinite_points():
     points = np.random.default_rng(0).normal(size=(2000, 2))
-    whole = coloured(pictures.scatter({"x": points}), pictures.COLOURS[0]).sum()
+    whole = coloured(plots.scatter({"x": points}), plots.COLOURS[0]).sum()
     points[0], points[1] = np.nan, 1e9
-    image = pictures.scatter({"$\\frac{": points})  # a name is no mathematics
-    assert coloured(image, pictures.COLOURS[0]).sum() > 0.9 * whole  # the cloud still fills it
-    assert pictures.scatter({"none": np.full((3, 2), np.nan)}).dtype == np.uint8
+    image = plots.scatter({"$\\frac{": points})  # a name is no mathematics
+    assert coloured(image, plots.COLOURS[0]).sum() > 0.9 * whole  # the cloud still fills it
+    assert plots.scatter({"none": np.full((3, 2), np.nan)}).dtype == np.uint8
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from jaxgen import pictures, report
+from jaxgen import curves, pictures, report
 from jaxgen.errors import CheckpointError, StorageError
 
 OPTIONAL = {
@@ -254,7 +254,7 @@ def test_metrics_with_a_torn_line_and_repeated_steps(tmp_path):
         '{"loss": 1.0}\n[]\n{"step": 4, "split": "tra'
     )
     records, torn = report.read_metrics(path)
-    series, lost = report.curves(records)
+    series, lost = curves.series(records)
     assert torn == 3
     assert lost == 1
     np.testing.assert_array_equal(series["loss"]["train"], [[1, 2], [3, 2]])
@@ -265,8 +265,8 @@ def test_thinning_keeps_order_and_extremes():
     steps = np.arange(30_000)
     values = np.sin(steps / 500.0)
     values[12_345] = 50.0
-    x, y = report.thin(steps, values)
-    assert len(x) <= report.MAX_POINTS
+    x, y = curves.thin(steps, values)
+    assert len(x) <= curves.MAX_POINTS
     assert np.all(np.diff(x) > 0)
     assert y.max() == 50.0
     assert y.min() == values.min()
@@ -275,7 +275,7 @@ def test_thinning_keeps_order_and_extremes():
 
 def test_curves_stay_small(run):
     long = np.arange(100_000.0)
-    svg = report._svg({"train": (long, np.random.default_rng(0).normal(size=100_000))})
+    svg = curves.svg({"train": (long, np.random.default_rng(0).normal(size=100_000))})
     assert len(svg) < 60_000
 
 

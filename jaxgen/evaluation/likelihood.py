@@ -75,8 +75,8 @@ def measure(
       num_samples: k, the importance samples per example.
 
     Returns:
-      Of {log_prob, elbo, iwae, kl, squared_error: [N], code: [N, Z]} what the model has; nats, but
-      for the squared error.
+      Of {log_prob, elbo, iwae, gap, kl, squared_error: [N], code: [N, Z]} what the model has; nats,
+      but for the squared error. `gap` is log_prob - iwae, >= 0 in expectation.
     """
     return per_example(partial(_measure(model, num_samples), variables), x, key)
 
@@ -115,6 +115,8 @@ def _measure(model, num_samples):
             weights = importance_weights(model, variables, x, key, num_samples)
             found["elbo"] = weights.mean(axis=0)
             found["iwae"] = log_mean_exp(weights, axis=0)
+            if "log_prob" in found:
+                found["gap"] = found["log_prob"] - found["iwae"]
             found["kl"] = model.terms(variables, x, key).kl.sum(axis=-1)
         if hasattr(model, "squared_error"):
             found["squared_error"] = model.squared_error(variables, x)
@@ -154,6 +156,10 @@ def records(
             if (bits := bits_per_dim(-value)) is not None:
                 scale = bits_per_dim(1.0) - bits_per_dim(0.0)
                 table.append(make(f"{metric}_bits_per_dim", bits, error * scale, "bits/dim"))
+    if "gap" in measured:
+        table.append(
+            make(f"log_prob_minus_iwae_{num_samples}", *mean_and_error(measured["gap"]), "nats")
+        )
     if "kl" in measured:
         table.append(make("kl", *mean_and_error(measured["kl"]), "nats"))
         reconstruction = -(measured["elbo"] + measured["kl"])

@@ -187,7 +187,7 @@ def mlp(
     shared_scale: bool = False,
     activation: str = "tanh",
     dtype: str = "float32",
-    **settings: float,
+    **settings: float | int,
 ) -> VAE:
     """A VAE of two MLPs, the decoder's hidden widths in the reverse order.
 
@@ -216,7 +216,7 @@ def conv(
     observation: Observation = Bernoulli(),  # noqa: B008 (frozen)
     activation: str = "elu",
     dtype: str = "float32",
-    **settings: float,
+    **settings: float | int,
 ) -> VAE:
     """A convolutional VAE; each of `widths` halves the sides. Other arguments as in `mlp`."""
     encoder = ConvEncoder(widths, latent_dim, activation, dtype)

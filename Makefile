@@ -1,0 +1,49 @@
+# make demo: trains a real model on real data and shows it.    make test: proves the library.
+PYTHON ?= python3
+VENV ?= .venv
+RUN ?= runs/vae_digits
+STEPS ?= 10000
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test slow lint format clean
+
+demo: $(RUN)/report.html
+	@echo
+	@echo "The run is in $(RUN); look at"
+	@for file in samples.png reconstructions.png interpolation.png evaluation.json \
+	  certificate.json report.html; do echo "  $(RUN)/$$file"; done
+
+$(RUN)/report.html: $(VENV)/.installed
+	$(BIN)/python -m experiments.vae_digits --workdir $(RUN) --steps $(STEPS)
+	$(BIN)/jaxgen evaluate $(RUN)
+	$(BIN)/jaxgen sample $(RUN)
+	$(BIN)/jaxgen reconstruct $(RUN)
+	$(BIN)/jaxgen interpolate $(RUN)
+	$(BIN)/jaxgen check $(RUN)
+	$(BIN)/jaxgen report $(RUN)
+
+$(VENV)/.installed: requirements.txt setup.cfg pyproject.toml
+	@echo "Setting up $(VENV) (once, about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -q -m "not slow" \
+	  --cov=jaxgen --cov-report=term:skip-covered --cov-fail-under=90
+
+slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) runs tests/.cache .pytest_cache .ruff_cache

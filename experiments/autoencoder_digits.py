@@ -1,0 +1,36 @@
+"""The plain autoencoder on the digits, for contrast: it reconstructs and cannot sample."""
+
+import sys
+
+from jaxgen.cli import launch
+from jaxgen.data import Data, load
+from jaxgen.experiment import CommonFlags, Experiment, Settings
+from jaxgen.optimizer import Optimizer
+from jaxgen.vae import autoencoder
+
+
+def autoencoder_digits(
+    *,
+    settings: CommonFlags = Settings(steps=10_000, batch_size=64),
+    data: Data = Data(transform="unit"),
+    optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+    latent_dim: int = 8,
+    hidden: tuple[int, ...] = (200,),
+) -> Experiment:
+    """An autoencoder of two MLPs on the squared error of the 17 grey levels, scaled to [0, 1].
+
+    Args:
+      settings: the flags every recipe has.
+      data: which data, and in which form.
+      optimizer: of the one player.
+      latent_dim: dimensions of the code.
+      hidden: widths of the hidden layers.
+    """
+    model = autoencoder.mlp(
+        load(data).shape, latent_dim=latent_dim, hidden=hidden, dtype=settings.precision
+    )
+    return Experiment(model, settings, data, (optimizer,))
+
+
+if __name__ == "__main__":
+    sys.exit(launch(autoencoder_digits))

@@ -1,0 +1,34 @@
+"""A linear-Gaussian VAE against the closed form that it must reach: probabilistic PCA."""
+
+import sys
+
+from jaxgen.cli import launch
+from jaxgen.data import Data, load
+from jaxgen.experiment import CommonFlags, Experiment, Settings
+from jaxgen.optimizer import Optimizer
+from jaxgen.vae import linear_gaussian
+
+
+def vae_linear_gaussian(
+    *,
+    settings: CommonFlags = Settings(steps=20_000, batch_size=256),
+    data: Data = Data("linear_gaussian", transform="none"),
+    optimizer: Optimizer = Optimizer(learning_rate=0.03, schedule="cosine"),
+    latent_dim: int = 3,
+) -> Experiment:
+    """A VAE of linear maps on data whose entropy is known, drawn afresh at every step.
+
+    Args:
+      settings: the flags every recipe has.
+      data: linear_gaussian has 8 dimensions of which 3 are latent.
+      optimizer: of the one player.
+      latent_dim: dimensions of z.
+    """
+    model = linear_gaussian.linear(
+        load(data).shape, latent_dim=latent_dim, dtype=settings.precision
+    )
+    return Experiment(model, settings, data, (optimizer,))
+
+
+if __name__ == "__main__":
+    sys.exit(launch(vae_linear_gaussian))

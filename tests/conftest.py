@@ -1,0 +1,45 @@
+"""Eight simulated devices, one compilation cache for all workers, data prepared once."""
+
+import os
+from pathlib import Path
+
+# Before jax is imported. With fewer threads than devices, collectives on two cores deadlock.
+os.environ.setdefault("NPROC", "16")
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+).strip()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache" / "xla"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import pytest  # noqa: E402 (the environment above comes first)
+
+
+@pytest.fixture(scope="session")
+def tfds_dir(tmp_path_factory):
+    """A folder with the digits prepared."""
+    from jaxgen.data import Data, load
+
+    folder = str(tmp_path_factory.mktemp("tfds"))
+    load(Data(dir=folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tfds_dir):
+    """The folder of a finished run of a tiny VAE on the digits, over all eight devices. Read only."""
+    from tiny_runs import experiment
+
+    from jaxgen import loop
+
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    loop.run(experiment(dir=tfds_dir, ema_decay=0.5), folder, recipe="vae_digits", command="tiny")
+    return folder
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of the finished run, to be damaged, moved or written to."""
+    import shutil
+
+    return shutil.copytree(finished, tmp_path / "a copy")
