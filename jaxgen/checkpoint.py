@@ -88,6 +88,9 @@ class Checkpoints:
             raise self._damaged(step, "record", error) from error
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise CheckpointError(f"{self.folder}/{step}: record: not of format {FORMAT}")
+        leaves = record.get("leaves")
+        if not isinstance(leaves, dict) or not all(isinstance(x, dict) for x in leaves.values()):
+            raise CheckpointError(f"{self.folder}/{step}: record: damaged: no table of arrays")
         return record
 
     def restore(self, step: int, target: TrainState) -> TrainState:
@@ -100,7 +103,7 @@ class Checkpoints:
         Raises:
           CheckpointError: damaged, or of another model; names the first leaf that differs.
         """
-        seals = self.record(step).get("leaves", {})
+        seals = self.record(step)["leaves"]
         self._compare(step, seals, target, lambda leaf: _seal(leaf, crc32=False))
         # On one device, whatever the topology that wrote it; the caller spreads it.
         here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -152,7 +155,8 @@ class Checkpoints:
                 )
 
     def _damaged(self, step, item, error):
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        lines = str(error).partition(". See full TensorStore")[0].splitlines()
+        reason = lines[0][:200] if lines else type(error).__name__
         return CheckpointError(f"{self.folder}/{step}: {item}: damaged: {reason}")
 
 

@@ -138,6 +138,13 @@ def _prepare_jax():
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     logging.set_verbosity(logging.ERROR)
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    sys.unraisablehook = _without_late_reads
+
+
+def _without_late_reads(unraisable):
+    """Drops what TensorStore's pending reads say after one of them met a damaged file."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _guarded(act, argv):
