@@ -16,9 +16,9 @@ OPTIONAL = {
     "metrics.jsonl": "python -m experiments.vae_digits --steps 5000",
     "evaluation.json": "jaxgen evaluate",
     "certificate.json": "jaxgen check",
-    "samples.png": "jaxgen evaluate",
-    "reconstructions.png": "jaxgen evaluate",
-    "interpolation.png": "jaxgen evaluate",
+    "samples.png": "jaxgen sample",
+    "reconstructions.png": "jaxgen reconstruct",
+    "interpolation.png": "jaxgen interpolate",
 }
 NASTY = "<script>alert(1)</script><img src=x onerror=y>&amp;\"'"
 NASTY += "\x1b[31mred\x1b[0m\x1b]0;title\x07\u202eab\ud800"
