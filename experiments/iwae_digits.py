@@ -11,12 +11,12 @@ from jaxgen.vae import iwae
 
 def iwae_digits(
     *,
-    settings: CommonFlags = Settings(steps=10_000, batch_size=64),
+    settings: CommonFlags = Settings(steps=10_000, batch_size=64, ema_decay=0.999),
     data: Data = Data(),
-    optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+    optimizer: Optimizer = Optimizer(learning_rate=1e-3, weight_decay=0.1),
     num_samples: int = 50,
     latent_dim: int = 8,
-    hidden: tuple[int, ...] = (200,),
+    hidden: tuple[int, ...] = (200, 200),
 ) -> Experiment:
     """The VAE of `vae_digits`, trained on the importance-weighted bound.
 

@@ -11,11 +11,11 @@ from jaxgen.vae import vae
 
 def vae_digits(
     *,
-    settings: CommonFlags = Settings(steps=10_000, batch_size=64),
+    settings: CommonFlags = Settings(steps=10_000, batch_size=64, ema_decay=0.999),
     data: Data = Data(),
-    optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+    optimizer: Optimizer = Optimizer(learning_rate=1e-3, weight_decay=0.1),
     latent_dim: int = 8,
-    hidden: tuple[int, ...] = (200,),
+    hidden: tuple[int, ...] = (200, 200),
     beta: float = 1.0,
     warmup_steps: int = 0,
     free_bits: float = 0.0,
