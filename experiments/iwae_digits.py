@@ -11,7 +11,7 @@ from jaxgen.vae import iwae
 
 def iwae_digits(
     *,
-    settings: CommonFlags = Settings(steps=10_000, batch_size=64, ema_decay=0.999),
+    settings: CommonFlags = Settings(steps=6000, batch_size=64, ema_decay=0.999),
     data: Data = Data(),
     optimizer: Optimizer = Optimizer(learning_rate=1e-3, weight_decay=0.1),
     num_samples: int = 50,

@@ -5,6 +5,7 @@ gives, and each array's shape, dtype and crc32, for Orbax has no checksum over a
 dtypes silently). Reading goes from the newest step to the oldest and takes the first that is whole.
 """
 
+import shutil
 import warnings
 import zlib
 from collections.abc import Callable
@@ -30,7 +31,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, *, keep: int = 2, read_only: bool = False):
-        self.folder = folder.resolve()
+        self.folder, self._read_only = folder.resolve(), read_only
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=not read_only,
@@ -129,16 +130,20 @@ class Checkpoints:
 
         Raises:
           CheckpointError: there are steps, and none is whole. A damaged step that is passed over is
-            a warning of one line.
+            a warning of one line, and renamed `STEP.damaged` unless the folder is only read.
         """
-        steps = self.steps() if only is None else [only]
+        steps, damaged = self.steps() if only is None else [only], []
         for step in steps:
             try:
-                return self.restore(step, target(step))
+                state = self.restore(step, target(step))
             except CheckpointError as error:
                 if step == steps[-1]:
                     raise
                 warnings.warn(f"{error}; trying the one before", stacklevel=2)
+                damaged.append(step)
+            else:
+                self._set_aside(damaged)
+                return state
         return None
 
     def _compare(self, step, seals, tree, seal):
@@ -153,6 +158,16 @@ class Checkpoints:
                     f"{self.folder}/{step}: {name}: {wrong[0]} is {seals[name].get(wrong[0])}, "
                     f"expected {value[wrong[0]]}"
                 )
+
+    def _set_aside(self, steps):
+        """Renames damaged steps: Orbax writes no step up to the newest that is there."""
+        if self._read_only or not steps:
+            return
+        for step in steps:
+            target = self.folder / f"{step}.damaged"
+            shutil.rmtree(target, ignore_errors=True)
+            (self.folder / str(step)).rename(target)
+        self._manager.reload()
 
     def _damaged(self, step, item, error):
         lines = str(error).partition(". See full TensorStore")[0].splitlines()

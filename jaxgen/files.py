@@ -32,6 +32,14 @@ def write_file(path: Path, content: bytes) -> None:
         ) from error
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it. Raises StorageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON. Raises StorageError."""
     write_file(path, (json.dumps(value, indent=1) + "\n").encode())

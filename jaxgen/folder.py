@@ -22,27 +22,28 @@ from jaxgen import __version__
 from jaxgen.data import Dataset
 from jaxgen.errors import ConfigError, DataError
 from jaxgen.experiment import Experiment
-from jaxgen.files import read_json, write_json
+from jaxgen.files import make_folder, read_json, write_json
 from jaxgen.spec import to_json
 
 CHECKPOINTS = "checkpoints"
 FORMAT = 1
-_MAY_CHANGE = (".steps", ".log_every", ".evaluate_every", ".sample_every", ".checkpoint_every")
+_MAY_CHANGE = (
+    *(".steps", ".log_every", ".evaluate_every", ".sample_every", ".checkpoint_every"),
+    *(".data.dir", ".data.download"),  # the data are known by their hashes
+)
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
 
 
-def open_folder(
-    path: Path, experiment: Experiment, dataset: Dataset, recipe: str, command: str
-) -> tuple[Path, dict[str, Any]]:
+def open_folder(path: Path, experiment: Experiment, dataset: Dataset) -> dict[str, Any]:
     """Makes the folder, or makes sure that it holds this experiment on these data.
 
     Returns:
-      The folder and the record that goes into every checkpoint.
+      The record that goes into every checkpoint: the experiment and its data.
 
     Raises:
       ConfigError: it holds another experiment; names the first setting that differs.
       DataError: the data are not those the run began with.
-      StorageError: the folder cannot be written.
+      StorageError: the folder cannot be made.
     """
     spec, record = to_json(experiment), dataset.record()
     old_spec, old_record = read_json(path / "spec.json"), read_json(path / "data.json")
@@ -53,11 +54,16 @@ def open_folder(
             f"{dataset.config.name}: not the data that {path} was begun with (data.json).\n"
             "Try: another --workdir"
         )
-    first = {"format": FORMAT, "recipe": recipe, "command": command, "experiment": spec}
-    write_json(path / "spec.json", first)
-    write_json(path / "data.json", record)
+    make_folder(path)
+    return {"experiment": spec, "data": record}
+
+
+def describe(path: Path, record: dict[str, Any], recipe: str, command: str) -> None:
+    """Writes what is about to run, on which data and where. Raises StorageError."""
+    spec = {"format": FORMAT, "recipe": recipe, "command": command}
+    write_json(path / "spec.json", spec | {"experiment": record["experiment"]})
+    write_json(path / "data.json", record["data"])
     write_json(path / "environment.json", environment())
-    return path, {"experiment": spec, "data": record}
 
 
 def environment() -> dict[str, Any]:

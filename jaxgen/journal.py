@@ -130,11 +130,13 @@ class Journal:
 def _cut(path, begin):
     """Cuts the lines after step `begin` off, with a line torn by a kill, and returns the rest."""
     kept = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for text in path.read_bytes().splitlines() if path.exists() else ():
         try:
-            kept.append(json.loads(line))
-        except json.JSONDecodeError:
+            line = json.loads(text)
+            line["step"], line["seconds"]
+        except (ValueError, TypeError, KeyError):
             break
+        kept.append(line)
     kept = [line for line in kept if line["step"] <= begin]
     write_file(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
     return kept

@@ -23,7 +23,7 @@ from jaxgen.checkpoint import Checkpoints
 from jaxgen.data import Dataset, Split
 from jaxgen.evaluation import mean_and_error, measure
 from jaxgen.experiment import Experiment, Settings
-from jaxgen.folder import CHECKPOINTS, open_folder
+from jaxgen.folder import CHECKPOINTS, describe, open_folder
 from jaxgen.journal import Journal
 from jaxgen.train import Metrics, TrainState, evaluation_variables, train_step
 
@@ -59,10 +59,13 @@ def run(
     mesh = parallel.device_mesh()
     parallel.require_divisible(settings.batch_size, mesh.size)
     dataset = data.load(experiment.data)
-    folder, record = open_folder(Path(workdir), experiment, dataset, recipe, command)
+    folder = Path(workdir)
+    record = open_folder(folder, experiment, dataset)
     with Checkpoints(folder / CHECKPOINTS) as checkpoints:
         state = _first_state(experiment, checkpoints, mesh)
         begin = int(state.step)
+        if begin < settings.steps:
+            describe(folder, record, recipe, command)
         journal = Journal(folder, settings, begin=begin, tensorboard=tensorboard)
         with journal:
             journal.say(_opening(folder, settings, begin, mesh))

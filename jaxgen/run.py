@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +134,19 @@ def _locate(path):
 
 def _target(checkpoints, table, step):
     """The state expected at a step, from the experiment recorded in it."""
-    experiment = from_json(checkpoints.record(step).get("experiment"), table)
-    if not isinstance(experiment, Experiment):
-        raise CheckpointError(f"{checkpoints.folder}/{step}: record: no experiment")
-    return experiment.abstract_state()
+    record = checkpoints.record(step).get("experiment")
+    try:
+        experiment = from_json(record, table)
+        if not isinstance(experiment, Experiment):
+            raise CheckpointError("spec: no experiment")
+        return experiment.abstract_state()
+    except Exception as error:  # what a model makes of a damaged spec
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise CheckpointError(f"{checkpoints.folder}/{step}: {lines[0]}") from error
 
 
 @lru_cache(maxsize=64)
 def _compiled(model, name):
-    return jax.jit(getattr(model, name), static_argnames=_STATIC)
+    method = getattr(model, name)
+    static = [name for name in _STATIC if name in signature(method).parameters]
+    return jax.jit(method, static_argnames=static)

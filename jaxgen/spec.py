@@ -68,7 +68,8 @@ def from_json(value: Any, classes: Mapping[str, type], path: str = "spec") -> An
     try:
         return classes[name](**fields)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: {name} cannot be made from it: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path}: {name} cannot be made from it: {reason}") from error
 
 
 def _fields(value):

@@ -35,12 +35,12 @@ def evaluate(run: RunFolder, *, split: str = "test", num_samples: int = 500, see
     from jaxgen.files import write_json
     from jaxgen.run import load
 
+    key = jax.random.key(_seed(seed))
+    _positive("num-samples", num_samples)
     trained = load(run)
     dataset = trained.dataset()
     x = dataset.examples(split)
-    measured = measure(
-        trained.model, trained.variables, x, jax.random.key(seed), num_samples=num_samples
-    )
+    measured = measure(trained.model, trained.variables, x, key, num_samples=num_samples)
     table = records(
         measured,
         num_samples=num_samples,
@@ -72,9 +72,10 @@ def check(run: RunFolder, *, seed: int = 0) -> int:
     from jaxgen.files import write_json
     from jaxgen.run import load
 
+    key = jax.random.key(_seed(seed))
     trained = load(run)
-    x = trained.dataset().examples("test", 128)
-    laws = certificate(Subject(trained.experiment, trained.variables, x, jax.random.key(seed)))
+    x = jax.numpy.asarray(trained.dataset().examples("test", 128))
+    laws = certificate(Subject(trained.experiment, trained.variables, x, key))
     passed = all(law.passed for law in laws)
     for law in laws:
         mark = "holds" if law.passed else "FAILS"
@@ -104,10 +105,12 @@ def sample(
     from jaxgen import gallery
     from jaxgen.run import load
 
-    target = _target(out, run, "samples.png")
+    key = jax.random.key(_seed(seed))
+    _positive("num", num)
+    _require_suffix(out)
     trained = load(run)
-    key = jax.random.key(seed)
-    x, kind = gallery.draw(trained.model, trained.variables, key, _positive("num", num), mean=mean)
+    target = out or trained.folder / "samples.png"
+    x, kind = gallery.draw(trained.model, trained.variables, key, num, mean=mean)
     _save(target, x, gallery.picture(x, trained.data_record))
     print(f"{num} {kind}, seed {seed}\n{target}")
     return 0
@@ -124,12 +127,14 @@ def reconstruct(run: RunFolder, *, num: int = 32, out: Path | None = None) -> in
     from jaxgen import gallery
     from jaxgen.run import load
 
-    target = _target(out, run, "reconstructions.png")
+    _positive("num", num)
+    _require_suffix(out)
     trained = load(run)
-    real = trained.dataset().examples("test", _positive("num", num))
+    target = out or trained.folder / "reconstructions.png"
+    real = trained.dataset().examples("test", num)
     made = gallery.reconstruct(trained.model, trained.variables, real)
     _save(target, made, gallery.paired(real, made, trained.data_record), real=real)
-    print(f"{num} test examples and their reconstructions\n{target}")
+    print(f"{len(real)} test examples and their reconstructions\n{target}")
     return 0
 
 
@@ -145,12 +150,15 @@ def interpolate(run: RunFolder, *, num: int = 8, points: int = 11, out: Path | N
     from jaxgen import gallery
     from jaxgen.run import load
 
-    target = _target(out, run, "interpolation.png")
+    _positive("num", num)
+    _positive("points", points)
+    _require_suffix(out)
     trained = load(run)
-    real = trained.dataset().examples("test", 2 * _positive("num", num))
-    made = gallery.interpolate(trained.model, trained.variables, real, _positive("points", points))
+    target = out or trained.folder / "interpolation.png"
+    real = trained.dataset().examples("test", 2 * num)
+    made = gallery.interpolate(trained.model, trained.variables, real, points)
     _save(target, made, gallery.walks(made, trained.data_record))
-    print(f"{num} walks of {points} points between test examples\n{target}")
+    print(f"{len(made)} walks of {points} points between test examples\n{target}")
     return 0
 
 
@@ -169,11 +177,9 @@ def report(run: RunFolder) -> int:
 COMMANDS = (evaluate, check, sample, reconstruct, interpolate, report)
 
 
-def _target(out, run, default):
-    target = out or run / default
-    if target.suffix not in (".png", ".npz"):
-        raise ConfigError(f"--out: got {target}, expected FILE.png or FILE.npz")
-    return target
+def _require_suffix(out):
+    if out is not None and out.suffix not in (".png", ".npz"):
+        raise ConfigError(f"--out: got {out}, expected FILE.png or FILE.npz")
 
 
 def _save(target, x, picture, **more):
@@ -189,4 +195,9 @@ def _save(target, x, picture, **more):
 def _positive(name, value):
     if value < 1:
         raise ConfigError(f"--{name}: got {value}, expected >= 1")
+
+
+def _seed(value):
+    if not 0 <= value < 2**32:
+        raise ConfigError(f"--seed: got {value}, expected 0 .. 2^32 - 1")
     return value

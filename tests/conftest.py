@@ -12,7 +12,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / "
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-import pytest  # noqa: E402 (the environment above comes first)
+import pytest
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def tfds_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, tfds_dir):
-    """The folder of a finished run of a tiny VAE on the digits, over all eight devices. Read only."""
+    """The folder of a finished run of a tiny VAE on eight devices. Read only."""
     from tiny_runs import experiment
 
     from jaxgen import loop

@@ -1,0 +1,223 @@
+"""What a run writes down and shows."""
+
+import json
+import os
+import pty
+import re
+import struct
+import sys
+
+import jax.numpy as jnp
+import pytest
+
+from jaxgen.errors import ConfigError, NonFiniteError
+from jaxgen.experiment import Settings
+from jaxgen.journal import Journal
+
+SETTINGS = Settings(steps=100, batch_size=8)
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def journal(folder, begin=0, **more):
+    return Journal(folder, SETTINGS, begin=begin, **more)
+
+
+def written(folder, *steps):
+    with journal(folder) as book:
+        for step in steps:
+            book.add(step, {"loss": jnp.ones(10)})
+            book.flush()
+
+
+def test_a_line_is_the_mean_over_the_steps_since_the_last(tmp_path):
+    with journal(tmp_path) as book:
+        book.add(2, {"loss": jnp.asarray([1.0, 2.0])})
+        book.add(3, {"loss": jnp.asarray([6.0])})
+        book.flush()
+        book.add(4, {"loss": jnp.asarray([10.0])})
+        book.flush()
+    assert [(x["step"], x["split"], x["loss"]) for x in lines(tmp_path)] == [
+        (3, "train", 3.0),
+        (4, "train", 10.0),
+    ]
+
+
+def test_nothing_new_writes_nothing(tmp_path):
+    with journal(tmp_path) as book:
+        book.flush()
+    assert lines(tmp_path) == []
+
+
+def test_an_evaluation_is_a_line_of_its_own(tmp_path):
+    with journal(tmp_path) as book:
+        book.add(5, {"loss": jnp.ones(5)})
+        book.flush()
+        book.write("validation", {"elbo": -3.0})
+    assert lines(tmp_path)[1]["split"] == "validation"
+    assert lines(tmp_path)[1]["elbo"] == -3.0
+    assert lines(tmp_path)[1]["step"] == 5
+
+
+def test_a_line_is_on_disk_before_the_next_step(tmp_path):
+    with journal(tmp_path) as book:
+        book.add(5, {"loss": jnp.ones(5)})
+        book.flush()
+        assert len(lines(tmp_path)) == 1
+
+
+def test_lines_after_the_restored_step_are_cut(tmp_path):
+    written(tmp_path, 10, 20, 30)
+    with journal(tmp_path, begin=20) as book:
+        assert [line["step"] for line in lines(tmp_path)] == [10, 20]
+        book.add(30, {"loss": jnp.full(10, 2.0)})
+        book.flush()
+    assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [
+        (10, 1.0),
+        (20, 1.0),
+        (30, 2.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "torn", ['{"step": 20, "los', '{"step": 2', "{", '{"a": "\\ud8', "20", "{}"]
+)
+def test_a_torn_last_line_is_repaired(tmp_path, torn):
+    written(tmp_path, 10)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(torn)
+    with journal(tmp_path, begin=10) as book:
+        book.add(20, {"loss": jnp.ones(10)})
+        book.flush()
+    assert [line["step"] for line in lines(tmp_path)] == [10, 20]
+
+
+def test_torn_bytes_are_repaired(tmp_path):
+    written(tmp_path, 10)
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b"\xc3\x00\xff")
+    journal(tmp_path, begin=10).__exit__()
+    assert [line["step"] for line in lines(tmp_path)] == [10]
+
+
+def test_steps_never_decrease_over_restarts(tmp_path):
+    written(tmp_path, 10, 20, 30)
+    for begin in (20, 0, 10):
+        with journal(tmp_path, begin=begin) as book:
+            for step in range(begin + 10, 60, 10):
+                book.add(step, {"loss": jnp.ones(10)})
+                book.flush()
+    steps = [line["step"] for line in lines(tmp_path)]
+    assert steps == sorted(set(steps))
+
+
+def test_time_goes_on_where_it_stopped(tmp_path):
+    written(tmp_path, 10)
+    first = lines(tmp_path)[0] | {"seconds": 1000.0}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(first) + "\n")
+    with journal(tmp_path, begin=10) as book:
+        book.write("train", {})
+    assert lines(tmp_path)[1]["seconds"] >= 1000
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_metric_that_is_not_finite_is_named_with_its_step(tmp_path, value):
+    with journal(tmp_path, begin=40) as book:
+        book.add(43, {"kl": jnp.ones(3), "loss": jnp.ones(3)})
+        book.add(46, {"kl": jnp.asarray([1.0, value, value]), "loss": jnp.ones(3)})
+        with pytest.raises(NonFiniteError, match=f"step 45: kl is {value}") as error:
+            book.flush()
+    assert len(str(error.value).splitlines()) <= 3
+    assert lines(tmp_path) == []
+
+
+def test_plain_lines_without_a_terminal(tmp_path, capsys):
+    metrics = {"gradient_norm": jnp.ones(5), "kl": jnp.full(5, 2.0), "loss": jnp.ones(5)}
+    with journal(tmp_path) as book:
+        book.say("hello")
+        book.add(5, metrics)
+        book.compiled()
+        book.flush()
+        book.add(10, metrics)
+        book.flush()
+    out, said = capsys.readouterr()
+    hello, compiled, first, second = said.splitlines()
+    assert hello == "hello"
+    assert compiled.startswith("compiled in ")
+    assert first.rstrip() == "step   5/100  loss 1  kl 2"
+    assert second.startswith("step  10/100  loss 1  kl 2  ")
+    assert re.search(r"  [\d,]+ images/s  [\d:]+ left$", second)
+    assert out == ""
+    assert not set("\x1b\r") & set(said)
+
+
+def test_the_time_of_the_first_dispatch_is_no_speed(tmp_path):
+    with journal(tmp_path) as book:
+        book.add(5, {"loss": jnp.ones(5)})
+        book.compiled()
+        book.flush()
+        book.add(10, {"loss": jnp.ones(5)})
+        book.flush()
+    assert "images_per_second" not in lines(tmp_path)[0]
+    assert lines(tmp_path)[1]["images_per_second"] > 0
+
+
+def test_one_progress_line_on_a_terminal(tmp_path, monkeypatch):
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "150")
+        with journal(tmp_path) as book:
+            book.say("hello")
+            for step in (10, 20):
+                book.add(step, {"loss": jnp.full(10, 1.5)})
+                book.flush()
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert "hello" in shown
+    last = [line for line in shown.replace("\r", "\n").split("\n") if "20/100" in line][-1]
+    for part in ("step 20/100", "loss 1.5", "images/s", "left"):
+        assert part in last
+    assert len([line for line in shown.split("\n") if "/100" in line]) <= 2  # redrawn in place
+
+
+def events(folder):
+    """(tag, step, value) of all TensorBoard events, from the files' own framing."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    for path in (folder / "tensorboard").iterdir():
+        content = path.read_bytes()
+        while content:
+            (length,) = struct.unpack("<Q", content[:8])
+            event = Event.FromString(content[12 : 12 + length])
+            content = content[16 + length :]
+            for value in event.summary.value:
+                yield value.tag, event.step, value.simple_value
+
+
+def test_tensorboard_has_the_same_numbers(tmp_path):
+    with journal(tmp_path, tensorboard=True) as book:
+        for step in (10, 20):
+            book.add(step, {"loss": jnp.full(10, step / 2)})
+            book.flush()
+        book.write("validation", {"elbo": -3.0})
+    found = {(tag, step): value for tag, step, value in events(tmp_path)}
+    assert found["train/loss", 10] == 5.0
+    assert found["train/loss", 20] == 10.0
+    assert found["validation/elbo", 20] == -3.0
+
+
+def test_without_tensorboard_the_flag_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ConfigError, match="--tensorboard") as error:
+        journal(tmp_path, tensorboard=True)
+    assert "pip install" in str(error.value)
+    assert len(str(error.value).splitlines()) <= 3
+
+
+def test_without_the_flag_no_event_file_is_written(tmp_path):
+    written(tmp_path, 10)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]

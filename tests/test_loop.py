@@ -1,0 +1,251 @@
+"""The loop on tiny experiments: what it leaves, and that where it stops does not matter."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_runs import assert_same, experiment, host, metrics, restored, temporary
+
+import jaxgen
+from jaxgen import data, gallery, loop, parallel
+from jaxgen.data import split as split_module
+from jaxgen.errors import CheckpointError, ConfigError, DataError, NonFiniteError
+from jaxgen.experiment import Settings
+from jaxgen.optimizer import Optimizer
+from jaxgen.vae import autoencoder, linear_gaussian
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Restricts the loop to a number of devices."""
+    make = parallel.device_mesh
+
+    def restrict(num):
+        mesh = make(jax.devices()[:num])
+        monkeypatch.setattr(parallel, "device_mesh", lambda: mesh)
+
+    return restrict
+
+
+@pytest.fixture
+def one_device(devices):
+    devices(1)
+
+
+def read_picture(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_leaves_its_records_metrics_pictures_and_checkpoints(finished):
+    for name in ("spec.json", "data.json", "environment.json"):
+        assert json.loads((finished / name).read_text())
+    assert json.loads((finished / "spec.json").read_text())["command"] == "tiny"
+    assert json.loads((finished / "environment.json").read_text())["num_devices"] == 8
+    assert [(x["step"], x["split"]) for x in metrics(finished)] == [
+        (4, "train"),
+        (8, "train"),
+        (8, "validation"),
+    ]
+    assert read_picture(finished / "samples" / "step_00000008.png").std() > 0
+    names = {path.name for path in (finished / "checkpoints").iterdir()}
+    assert names == {"4", "8"}
+
+
+def test_a_finished_run_says_so_and_changes_nothing(copied, tfds_dir, capsys):
+    before = contents(copied)
+    state = loop.run(experiment(dir=tfds_dir, ema_decay=0.5), copied)
+    assert f"{copied}: finished, at step 8" in capsys.readouterr().err
+    assert int(state.step) == 8
+    assert contents(copied) == before
+
+
+def test_fewer_steps_than_were_made_change_nothing(copied, tfds_dir, capsys):
+    before = contents(copied)
+    loop.run(experiment(dir=tfds_dir, ema_decay=0.5, steps=6), copied)
+    assert "finished, at step 8" in capsys.readouterr().err
+    assert contents(copied) == before
+
+
+def test_twice_the_steps_are_the_steps_and_then_as_many_again(copied, tfds_dir, tmp_path):
+    longer = experiment(dir=tfds_dir, ema_decay=0.5, steps=16)
+    whole = loop.run(longer, tmp_path / "whole")
+    assert_same(loop.run(longer, copied), whole)
+    assert metrics(copied) == metrics(tmp_path / "whole")
+    assert json.loads((copied / "spec.json").read_text())["experiment"]["settings"]["steps"] == 16
+    assert_same(restored(longer, copied), whole)
+
+
+def test_a_run_goes_on_from_the_step_before_a_damaged_one(copied, tfds_dir, finished):
+    (copied / "checkpoints" / "8" / "record" / "metadata").write_text("{")
+    with pytest.warns(UserWarning, match=r"checkpoints/8: record: damaged.*the one before"):
+        state = loop.run(experiment(dir=tfds_dir, ema_decay=0.5), copied)
+    assert_same(state, restored(experiment(dir=tfds_dir, ema_decay=0.5), finished))
+    assert metrics(copied) == metrics(finished)
+    assert_same(restored(experiment(dir=tfds_dir, ema_decay=0.5), copied), state)
+    assert {path.name for path in (copied / "checkpoints").iterdir()} == {"4", "8", "8.damaged"}
+
+
+@pytest.mark.parametrize("name", ["seed", "batch_size", "ema_decay"])
+def test_another_experiment_in_the_folder_is_refused_by_field(copied, tfds_dir, name):
+    other = experiment(
+        **{"dir": tfds_dir, "ema_decay": 0.5, name: {"ema_decay": 0.25}.get(name, 32)}
+    )
+    before = contents(copied)
+    with pytest.raises(ConfigError, match=rf"holds another run: settings\.{name} is .* there"):
+        loop.run(other, copied)
+    assert contents(copied) == before
+
+
+def test_other_data_under_the_same_name_are_refused(copied, tfds_dir):
+    record = json.loads((copied / "data.json").read_text())
+    record["splits"]["train"]["sha256"] = "0" * 64
+    (copied / "data.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"digits: not the data that .* was begun with"):
+        loop.run(experiment(dir=tfds_dir, ema_decay=0.5), copied)
+
+
+def test_the_same_data_may_lie_elsewhere(copied, tfds_dir, tmp_path):
+    (tmp_path / "elsewhere").symlink_to(tfds_dir)
+    state = loop.run(experiment(dir=str(tmp_path / "elsewhere"), ema_decay=0.5), copied)
+    assert int(state.step) == 8
+
+
+def test_no_whole_checkpoint_is_no_new_beginning(copied, tfds_dir):
+    for step in (4, 8):
+        (copied / "checkpoints" / str(step) / "record" / "metadata").write_text("{")
+    with (
+        pytest.warns(UserWarning, match="checkpoints/8"),
+        pytest.raises(CheckpointError, match="checkpoints/4"),
+    ):
+        loop.run(experiment(dir=tfds_dir, ema_decay=0.5), copied)
+
+
+SETTINGS = Settings(
+    steps=103, log_every=10, evaluate_every=25, sample_every=40, checkpoint_every=35
+)
+
+
+def test_a_dispatch_ends_wherever_something_is_due():
+    plan = list(loop._plan(SETTINGS, 0, 50))
+    ends = {start + num for start, num in plan}
+    due = {n for every in (10, 25, 40, 35, 50) for n in range(every, 104, every)} | {103}
+    assert ends == due
+    assert [start for start, _ in plan] == [0, *sorted(ends)[:-1]]
+
+
+@pytest.mark.parametrize("begin", range(35, 103, 35))
+def test_a_plan_from_a_checkpoint_is_the_tail_of_the_plan(begin):
+    whole = list(loop._plan(SETTINGS, 0, 50))
+    assert list(loop._plan(SETTINGS, begin, 50)) == [item for item in whole if item[0] >= begin]
+
+
+def test_a_longer_run_begins_with_the_plan_of_the_shorter():
+    shorter = replace(SETTINGS, steps=90)
+    whole = list(loop._plan(SETTINGS, 0, 50))
+    assert list(loop._plan(shorter, 0, 50)) == [item for item in whole if sum(item) <= 90]
+
+
+def test_a_finished_plan_is_empty():
+    assert list(loop._plan(SETTINGS, 103, 50)) == []
+    assert list(loop._plan(SETTINGS, 200, 50)) == []
+
+
+def test_a_generated_set_resumes_as_a_finite_one(tmp_path, one_device):
+    whole = loop.run(experiment("chain"), tmp_path / "whole")
+    loop.run(experiment("chain", steps=4), tmp_path / "parts")
+    assert_same(loop.run(experiment("chain"), tmp_path / "parts"), whole)
+
+
+def test_streamed_data_train_as_resident_ones(tmp_path, tfds_dir, one_device, monkeypatch):
+    tiny = experiment(dir=tfds_dir, transform="dequantise")
+    resident = loop.run(tiny, tmp_path / "resident")
+    assert data.load(tiny.data).splits["train"].resident is not None
+    monkeypatch.setattr(split_module, "RESIDENT_BYTES", 0)
+    data.load.cache_clear()
+    try:
+        assert data.load(tiny.data).splits["train"].resident is None
+        assert_same(loop.run(tiny, tmp_path / "streamed"), resident)
+    finally:
+        data.load.cache_clear()
+    assert metrics(tmp_path / "streamed") == metrics(tmp_path / "resident")
+
+
+def test_evaluation_uses_the_moving_average(finished):
+    run = jaxgen.load(finished)
+    state = restored(run.experiment, finished)
+    assert_same(run.variables, state.ema)
+    ema, raw = host(state.ema), host(state.variables)
+    assert any((ema[name] != raw[name]).any() for name in ema)
+
+
+def test_validation_is_measured_on_the_moving_average(finished, tfds_dir):
+    run = jaxgen.load(finished)
+    state = restored(run.experiment, finished)
+    expected = loop.validate(run.model, state.replace(variables=None), run.dataset())
+    assert metrics(finished)[-1]["elbo"] == pytest.approx(expected["elbo"], rel=1e-5)
+
+
+def test_an_autoencoder_draws_reconstructions(tmp_path, tfds_dir, one_device, monkeypatch):
+    captions = []
+    show = gallery.pictures.show
+    monkeypatch.setattr(
+        gallery.pictures, "show", lambda *x, **more: captions.append(more) or show(*x, **more)
+    )
+    model = autoencoder.mlp((8, 8, 1), latent_dim=2, hidden=(8,))
+    loop.run(experiment(dir=tfds_dir, transform="unit", model=model), tmp_path)
+    assert captions[0]["captions"] == ("reconstructions, step 8", "test data")
+    assert (tmp_path / "samples" / "step_00000008.png").exists()
+    assert "squared_error" in metrics(tmp_path)[-1]
+
+
+@pytest.mark.parametrize(("name", "dim"), [("linear_gaussian", 8), ("banana", 2)])
+def test_vectors_have_their_pictures(tmp_path, one_device, name, dim):
+    model = linear_gaussian.linear((dim,), latent_dim=1)
+    loop.run(experiment(name, transform="none", model=model, steps=4), tmp_path)
+    assert read_picture(tmp_path / "samples" / "step_00000004.png").std() > 0
+    assert {"elbo", "log_prob"} <= set(metrics(tmp_path)[-1])
+
+
+def test_bfloat16_computes_otherwise_on_float32_parameters(tmp_path, tfds_dir, one_device):
+    half = loop.run(experiment(dir=tfds_dir, precision="bfloat16"), tmp_path / "half")
+    full = loop.run(experiment(dir=tfds_dir), tmp_path / "full")
+    assert {str(x.dtype) for x in jax.tree.leaves(half.variables)} == {"float32"}
+    losses = [metrics(tmp_path / name)[0]["loss"] for name in ("half", "full")]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0] != losses[1]
+    assert int(full.step) == int(half.step) == 8
+
+
+def test_one_device_trains_as_four(tmp_path, tfds_dir, devices):
+    tiny = experiment(dir=tfds_dir, steps=10, log_every=1, checkpoint_every=10)
+    for num in (1, 4):
+        devices(num)
+        loop.run(tiny, tmp_path / str(num))
+    one, four = (
+        [line["loss"] for line in metrics(tmp_path / str(num)) if line["split"] == "train"]
+        for num in (1, 4)
+    )
+    assert len(one) == 10
+    np.testing.assert_allclose(four, one, rtol=1e-6)
+
+
+def test_a_batch_must_be_shared_out(tmp_path, tfds_dir):
+    with pytest.raises(ConfigError, match=r"batch size 12 is not divisible by 8 devices"):
+        loop.run(experiment(dir=tfds_dir, batch_size=12), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_stops_and_keeps_no_bad_state(tmp_path, tfds_dir, one_device):
+    wild = replace(experiment(dir=tfds_dir), optimizers=(Optimizer("sgd", 1e38),))
+    with pytest.raises(NonFiniteError, match=r"step [2-4]: \w+ is (nan|inf|-inf)"):
+        loop.run(wild, tmp_path)
+    assert restored(wild, tmp_path) is None
+    assert temporary(tmp_path) == []
