@@ -107,6 +107,9 @@ def main(argv: list[str] | None = None) -> int:
     except JaxgenError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted before the first round was complete", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -187,8 +190,9 @@ def _report(config: dict[str, Any], times: dict[str, list[float]]) -> dict[str, 
 
 def _show(report: dict[str, Any]) -> None:
     config, said = report["settings"], report["environment"]
-    print(f"VAE {config['hidden']}-{config['latent_dim']}, {config['activation']}, batch ", end="")
-    print(f"{config['batch_size']}; {config['rounds']} rounds of {config['steps']} steps in turns")
+    model = f"{config['hidden']}-{config['latent_dim']}, {config['activation']}"
+    turns = f"{len(report['times']['loop'])} rounds of {config['steps']} steps in turns"
+    print(f"VAE {model}, batch {config['batch_size']}; {turns}")
     print(machine(said["loop"]))
     if "torch" in said:
         print("PyTorch {torch} on {device}, {threads} threads".format(**said["torch"]))

@@ -78,14 +78,11 @@ class Worker:
         return 1000 * self._answer("seconds") / self.steps
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, in whatever it is doing: it keeps nothing."""
+        self._process.kill()
+        self._process.wait()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        try:
-            self._process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
         self._process.stdout.close()
 
     def _answer(self, field):
@@ -107,12 +104,19 @@ def closing_all(workers: Sequence[Worker]) -> Iterator[Sequence[Worker]]:
 
 
 def take_turns(workers: Sequence[Worker], rounds: int) -> dict[str, list[float]]:
-    """{variant: milliseconds per step of its block of each round}; every other round backwards."""
-    times = {worker.name: [] for worker in workers}
-    for number in range(rounds):
-        for worker in workers[:: -1 if number % 2 else 1]:
-            times[worker.name].append(worker.block())
-    return times
+    """{variant: milliseconds per step of its block of each round}; every other round backwards.
+
+    Interrupted, it returns the rounds that are complete, if there are any.
+    """
+    complete: list[dict[str, float]] = []
+    try:
+        for number in range(rounds):
+            turn = workers[:: -1 if number % 2 else 1]
+            complete.append({worker.name: worker.block() for worker in turn})
+    except KeyboardInterrupt:
+        if not complete:
+            raise
+    return {worker.name: [found[worker.name] for found in complete] for worker in workers}
 
 
 def row(times: Sequence[float], batch_size: int) -> dict[str, float]:

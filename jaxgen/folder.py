@@ -28,7 +28,7 @@ from jaxgen.spec import to_json
 CHECKPOINTS = "checkpoints"
 FORMAT = 1
 _MAY_CHANGE = (
-    *(".steps", ".log_every", ".evaluate_every", ".sample_every", ".checkpoint_every"),
+    *(".log_every", ".evaluate_every", ".sample_every", ".checkpoint_every"),
     *(".data.dir", ".data.download"),  # the data are known by their hashes
 )
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
@@ -84,8 +84,10 @@ def environment() -> dict[str, Any]:
 
 
 def _require_same(path, old, new):
+    scheduled = any(tx["schedule"] != "constant" for tx in new["optimizers"])
+    may_change = (*_MAY_CHANGE, *(() if scheduled else (".settings.steps",)))
     for field, was, now in _differences(old, new, ""):
-        if not field.endswith(_MAY_CHANGE):
+        if not field.endswith(may_change):
             raise ConfigError(
                 f"{path} holds another run: {field.lstrip('.')} is {was} there, {now} here.\n"
                 "Try: another --workdir"

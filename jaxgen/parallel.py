@@ -44,7 +44,10 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def jit_step(step: Step, mesh: Mesh) -> Step:
-    """`step` compiled over the mesh; the state is donated, the batch sharded."""
+    """`step` compiled over the mesh; the state is donated, the batch sharded.
+
+    `replicate` the first state, or the second call, which sees a state on the mesh, traces anew.
+    """
     replicated = NamedSharding(mesh, PartitionSpec())
     sharded = NamedSharding(mesh, PartitionSpec(AXIS))
     compiled = jax.jit(

@@ -99,7 +99,7 @@ def load(path: str | os.PathLike[str], classes: Iterable[type] = ()) -> Run:
     Raises:
       CheckpointError: no run there, or no whole checkpoint.
     """
-    folder, step = _locate(Path(path))
+    folder, step = locate(Path(path))
     table = known_classes(classes)
     with Checkpoints(folder / CHECKPOINTS, read_only=True) as checkpoints:
         state = checkpoints.restore_newest(partial(_target, checkpoints, table), only=step)
@@ -117,8 +117,12 @@ def known_classes(extra: Iterable[type] = ()) -> dict[str, type]:
     return class_table([*classes, Experiment, Settings, data.Data, Optimizer, *extra])
 
 
-def _locate(path):
-    """(run folder, step or None) for a path to a run, its checkpoints or one step."""
+def locate(path: Path) -> tuple[Path, int | None]:
+    """(run folder, step or None) for a path to a run, its checkpoints or one step of them.
+
+    Raises:
+      CheckpointError: it is none of these.
+    """
     path = path.resolve()
     if (path / CHECKPOINTS).is_dir():
         return path, None

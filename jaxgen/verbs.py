@@ -169,8 +169,9 @@ def report(run: RunFolder) -> int:
       run: the run folder, wherever it is.
     """
     from jaxgen.report import write_report
+    from jaxgen.run import locate
 
-    print(write_report(run))
+    print(write_report(locate(run)[0]))
     return 0
 
 

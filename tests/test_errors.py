@@ -68,6 +68,7 @@ FLAGS = {
     ("--ema-decay", "1"): "--ema-decay",
     ("--precision", "float16"): "--precision",
     ("--hidden", "wide"): "--hidden",
+    ("--hidden", "0"): "hidden: got (0,), expected sizes >= 1",
     ("--optimizer.learning-rate", "-1"): "learning_rate",
     ("--data.transform", "blur"): "--data.transform",
     ("--data.threshold", "99"): "--data.threshold",

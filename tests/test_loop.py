@@ -14,6 +14,7 @@ from jaxgen import data, gallery, loop, parallel
 from jaxgen.data import split as split_module
 from jaxgen.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from jaxgen.experiment import Settings
+from jaxgen.folder import describe, open_folder
 from jaxgen.optimizer import Optimizer
 from jaxgen.vae import autoencoder, linear_gaussian
 
@@ -102,6 +103,15 @@ def test_another_experiment_in_the_folder_is_refused_by_field(copied, tfds_dir, 
     with pytest.raises(ConfigError, match=rf"holds another run: settings\.{name} is .* there"):
         loop.run(other, copied)
     assert contents(copied) == before
+
+
+def test_the_length_of_a_run_on_a_schedule_cannot_change(tfds_dir, tmp_path):
+    short = replace(experiment(dir=tfds_dir), optimizers=(Optimizer(schedule="cosine"),))
+    longer = replace(short, settings=replace(short.settings, steps=16))
+    dataset = data.load(short.data)
+    describe(tmp_path, open_folder(tmp_path, short, dataset), "recipe", "command")
+    with pytest.raises(ConfigError, match=r"settings\.steps is 8 there, 16 here"):
+        open_folder(tmp_path, longer, dataset)
 
 
 def test_other_data_under_the_same_name_are_refused(copied, tfds_dir):

@@ -17,6 +17,7 @@ _LAWS = (  # (a method the model must have, the laws that then hold)
     ("sample", bounds.sampling),
     ("log_weights", bounds.observation),
     ("log_weights", bounds.divergence),
+    ("log_weights", bounds.estimators),
     ("log_weights", bounds.monotonicity),
     ("log_weights", bounds.bracket),
 )

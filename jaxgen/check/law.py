@@ -52,13 +52,13 @@ class Law(NamedTuple):
     meaning: str
 
 
-def at_most(law: str, figure: float, bound: float, unit: str, meaning: str) -> Law:
+def at_most(law: str, figure: Any, bound: float | int, unit: str, meaning: str) -> Law:
     """Holds if figure <= bound; a figure that is not finite fails."""
     figure = float(figure)
     return Law(law, figure, bound, bool(np.isfinite(figure) and figure <= bound), unit, meaning)
 
 
-def at_least(law: str, figure: float, bound: float, unit: str, meaning: str) -> Law:
+def at_least(law: str, figure: Any, bound: float | int, unit: str, meaning: str) -> Law:
     """Holds if figure >= bound; a figure that is not finite fails."""
     figure = float(figure)
     return Law(law, figure, bound, bool(np.isfinite(figure) and figure >= bound), unit, meaning)

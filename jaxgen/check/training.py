@@ -1,10 +1,12 @@
 """Laws of every model: what initialisation, a step and a spec promise."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxgen.check.law import Law, Subject, at_least, at_most, largest_difference
 from jaxgen.run import known_classes
@@ -37,8 +39,9 @@ def initialisation(subject: Subject) -> list[Law]:
 
 def ownership(subject: Subject) -> list[Law]:
     """A player moves every network it owns, and no other."""
-    players = subject.experiment.players()
-    state = init_state(subject.key, subject.variables, players)
+    # With an optimiser of its own: a warm-up or accumulation would stand still at first.
+    players = [replace(player, tx=optax.adam(1e-3)) for player in subject.experiment.players()]
+    state = init_state(subject.key, subject.variables, tuple(players))
     foreign, still = 0.0, 0
     for player in players:
         move = jax.jit(partial(update, player))
@@ -73,7 +76,7 @@ def purity(subject: Subject) -> list[Law]:
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> TrainState:
         traces.append(1)
-        return train_step(players, state, batch)[0]
+        return train_step(players, state, batch, order=subject.experiment.order)[0]
 
     players = subject.experiment.players()
     compiled, batch = jax.jit(step), {"image": subject.x}

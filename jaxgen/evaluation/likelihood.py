@@ -38,7 +38,7 @@ class Record:
     """
 
     metric: str
-    value: float
+    value: float | int
     standard_error: float | None
     unit: str
     split: str

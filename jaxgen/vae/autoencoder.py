@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxgen.nn import MLP
+from jaxgen.nn import MLP, require_positive
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
 from jaxgen.vae.networks import MLPDecoder
 
@@ -84,6 +84,7 @@ def mlp(
     dtype: str = "float32",
 ) -> Autoencoder:
     """An autoencoder of two MLPs; `hidden=()` makes it linear. Arguments as in `vae.mlp`."""
+    require_positive(latent_dim=latent_dim, hidden=hidden)
     encoder = MLP(hidden, latent_dim, activation, dtype)
     decoder = MLPDecoder(hidden[::-1], shape, 1, False, activation, dtype)
     return Autoencoder(shape, latent_dim, encoder, decoder)

@@ -108,6 +108,10 @@ class DiscretizedLogistic:
     levels: int
     num_params: ClassVar[int] = 2
 
+    def __post_init__(self):
+        if self.levels < 2:
+            raise ConfigError(f"observation.levels: got {self.levels}, expected >= 2")
+
     @property
     def range(self) -> tuple[float, float]:
         """The smallest and the largest level."""

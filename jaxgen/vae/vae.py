@@ -28,6 +28,7 @@ from jaxtyping import Array, Float
 
 from jaxgen import distributions
 from jaxgen.errors import ConfigError
+from jaxgen.nn import require_positive
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
 from jaxgen.vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from jaxgen.vae.observation import Bernoulli, Observation
@@ -201,6 +202,7 @@ def mlp(
       dtype: what the networks compute in.
       **settings: `beta`, `warmup_steps`, `free_bits`.
     """
+    require_positive(latent_dim=latent_dim, hidden=hidden)
     encoder = MLPEncoder(hidden, latent_dim, activation, dtype)
     decoder = MLPDecoder(
         hidden[::-1], shape, observation.num_params, shared_scale, activation, dtype
@@ -219,6 +221,7 @@ def conv(
     **settings: float | int,
 ) -> VAE:
     """A convolutional VAE; each of `widths` halves the sides. Other arguments as in `mlp`."""
+    require_positive(latent_dim=latent_dim, widths=widths)
     encoder = ConvEncoder(widths, latent_dim, activation, dtype)
     decoder = ConvDecoder(
         widths[::-1], shape, observation.num_params, activation=activation, dtype=dtype
