@@ -116,7 +116,7 @@ class Journal:
 
     def _show(self, values, rate):
         named = {"loss": values.get("loss"), **values}  # the loss comes first
-        shown = {k: v for k, v in named.items() if v is not None and "gradient_norm" not in k}
+        shown = {name: value for name, value in named.items() if value is not None}
         text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
         if rate:
             left = (self._steps - self._step) * self._batch_size / rate

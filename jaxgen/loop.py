@@ -27,7 +27,7 @@ from jaxgen.folder import CHECKPOINTS, describe, open_folder
 from jaxgen.journal import Journal
 from jaxgen.train import Metrics, TrainState, evaluation_variables, train_step
 
-VALIDATION_SAMPLES = 50  # importance samples per example while training
+VALIDATION_SAMPLES = 20  # importance samples per example while training
 _VALIDATION_EXAMPLES = 1000
 
 
@@ -95,6 +95,8 @@ def validate(model: Any, state: TrainState, dataset: Dataset) -> dict[str, float
     key = jax.random.key(0)
     found = measure(model, evaluation_variables(state), x, key, num_samples=VALIDATION_SAMPLES)
     found.pop("code", None)
+    if "iwae" in found:
+        found[f"iwae_{VALIDATION_SAMPLES}"] = found.pop("iwae")
     values = {name: mean_and_error(each)[0] for name, each in found.items()}
     if "gap" in found:
         values["gap_standard_error"] = mean_and_error(found["gap"])[1]

@@ -102,7 +102,7 @@ def update(
       axis_name: average gradients, statistics and metrics over this `pmap` axis.
 
     Returns:
-      The state after the move, and the loss's metrics with `loss` and `gradient_norm`.
+      The state after the move, and the loss's metrics with `loss`.
     """
     changed, opt_state, metrics = _move(player, state, batch, key, axis_name)
     return _apply(state, player, changed, opt_state), metrics
@@ -202,12 +202,11 @@ def _move(player, state, batch, key, axis_name):
     changed = {name: dict(value) for name, value in mutated.items()}
     for network in player.owns:
         changed[network] = {**changed.get(network, {}), "params": params[network]}
-    norm = optax.tree.norm(gradients)
-    return changed, opt_state, {**metrics, "loss": loss, "gradient_norm": norm}
+    return changed, opt_state, {**metrics, "loss": loss}
 
 
 def _watch(player, state, batch, key, axis_name):
-    """The same outputs as `_move`, with nothing moved: the gradient norm of a rest is 0."""
+    """The same outputs as `_move`, with nothing moved."""
     params = _params(state.variables, player)
     loss, (metrics, mutated) = _objective(player, state, batch, key)(params)
     if axis_name is not None:
@@ -216,8 +215,7 @@ def _watch(player, state, batch, key, axis_name):
     for network in player.owns:
         touched[network] = (*touched.get(network, ()), "params")
     changed = {name: {c: state.variables[name][c] for c in cs} for name, cs in touched.items()}
-    metrics = {**metrics, "loss": loss, "gradient_norm": jnp.zeros_like(loss)}
-    return changed, state.opt_state[player.name], metrics
+    return changed, state.opt_state[player.name], {**metrics, "loss": loss}
 
 
 def _average(state, decay):

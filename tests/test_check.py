@@ -94,14 +94,6 @@ class Doubled(Bernoulli):
 
 
 @dataclass(frozen=True)
-class Blurred(Bernoulli):
-    """Draws that do not follow the density: coins."""
-
-    def sample(self, params, key):
-        """Ignores the logits."""
-        return jax.random.bernoulli(key, 0.5, params.shape[:-1]).astype(jnp.float32)
-
-
 def test_an_observation_that_is_no_distribution_fails():
     found = bounds.observation(broken("vae", VAE, observation=Squared()))
     assert failures(found) == ["p(x | z) sums to 1"]

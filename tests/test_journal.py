@@ -134,7 +134,7 @@ def test_a_metric_that_is_not_finite_is_named_with_its_step(tmp_path, value):
 
 
 def test_plain_lines_without_a_terminal(tmp_path, capsys):
-    metrics = {"gradient_norm": jnp.ones(5), "kl": jnp.full(5, 2.0), "loss": jnp.ones(5)}
+    metrics = {"kl": jnp.full(5, 2.0), "loss": jnp.ones(5)}
     with journal(tmp_path) as book:
         book.say("hello")
         book.add(5, metrics)

@@ -53,13 +53,13 @@ def test_iwae_digits_is_tighter_than_the_vae_it_contains(tmp_path):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_linear_gaussian_vae_reaches_the_closed_form_from_below(seed, tmp_path):
-    """ELBO <= IWAE-50 <= exact at every evaluation, and the trained ELBO at the optimum."""
+    """ELBO <= IWAE-20 <= exact at every evaluation, and the trained ELBO at the optimum."""
     run = tmp_path / "linear"
     assert launch(vae_linear_gaussian, ["--workdir", str(run), "--seed", str(seed)]) == 0
     evaluations = lines(run, "validation")
     assert len(evaluations) == 20
     for line in evaluations:
-        assert line["elbo"] <= line["iwae"] + 1e-5
+        assert line["elbo"] <= line["iwae_20"] + 1e-5
         # The estimate of the bound has noise where the bound is tight: four standard errors.
         assert line["gap"] >= -4 * line["gap_standard_error"] - 1e-5
     assert main(["evaluate", str(run)]) == 0
