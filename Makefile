@@ -6,15 +6,17 @@ STEPS ?= 10000
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+FOUND := $(wildcard $(RUN)/report.html)
+
 .PHONY: demo test slow lint format clean
 
 demo: $(RUN)/report.html
-	@echo
+	@$(if $(FOUND),echo "Found the environment $(VENV) and the finished run: nothing to do",echo)
 	@echo "The run is in $(RUN); look at"
 	@for file in samples.png reconstructions.png interpolation.png evaluation.json \
 	  certificate.json report.html; do echo "  $(RUN)/$$file"; done
 
-$(RUN)/report.html: $(VENV)/.installed
+$(RUN)/report.html: | $(VENV)/.installed
 	$(BIN)/python -m experiments.vae_digits --workdir $(RUN) --steps $(STEPS)
 	$(BIN)/jaxgen evaluate $(RUN)
 	$(BIN)/jaxgen sample $(RUN)

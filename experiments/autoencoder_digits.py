@@ -1,4 +1,12 @@
-"""The plain autoencoder on the digits, for contrast: it reconstructs and cannot sample."""
+"""The plain autoencoder on the digits, for contrast: it reconstructs and cannot sample.
+
+    python -m experiments.autoencoder_digits
+    jaxgen evaluate runs/autoencoder_digits
+
+0.1 minutes on 2 cores of an AMD EPYC (Zen 4), no GPU, 2026-11-22. Test (360 images), mean ±
+standard deviation over seeds 0, 1, 2: squared error 0.742 ± 0.015 an image, of pixels in [0,
+1].
+"""
 
 import sys
 

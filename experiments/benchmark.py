@@ -31,7 +31,7 @@ from experiments.benchmark_harness import (
     verdict,
 )
 from jaxgen.errors import ConfigError, JaxgenError
-from jaxgen.folder import write_json
+from jaxgen.files import write_json
 
 LOG_EVERY = 100  # the loop's default
 INTERVAL = 1000  # of evaluations, pictures and checkpoints: the loop's default

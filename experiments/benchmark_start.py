@@ -23,7 +23,7 @@ from experiments.benchmark_harness import (
     verdict,
 )
 from jaxgen.errors import JaxgenError
-from jaxgen.folder import read_json
+from jaxgen.files import read_json
 
 TARGETS = {"cold": 5.0, "warm": 2.5}  # seconds
 FIRST_STEP = "compiled in"

@@ -1,4 +1,14 @@
-"""A VAE on Fashion-MNIST at full size, convolutional or dense."""
+"""A VAE on Fashion-MNIST at full size, dense or convolutional.
+
+    apt-get install dataset-fashion-mnist
+    python -m experiments.vae_fashion_mnist
+    jaxgen evaluate runs/vae_fashion_mnist
+
+2.2 minutes on 2 cores of an AMD EPYC (Zen 4), no GPU, 2026-11-22. Test (10 000 images,
+stochastically binarised), the dense network, mean ± standard deviation over seeds 0, 1, 2: ELBO
+-240.67 ± 0.11, IWAE-500 -237.87 ± 0.08 nats. The convolutional network (--network conv) has not
+been trained to the end.
+"""
 
 import sys
 from typing import Literal

@@ -20,6 +20,7 @@ from jaxgen.errors import CheckpointError, NonFiniteError, StorageError
 from jaxgen.train import TrainState
 
 FORMAT = 1
+_REFUSALS = (OSError, ValueError)  # TensorStore says RESOURCE_EXHAUSTED as a ValueError
 
 
 class Checkpoints:
@@ -28,6 +29,7 @@ class Checkpoints:
     Args:
       folder: made if it is not there.
       keep: how many of the newest to keep.
+      read_only: change nothing in the folder.
     """
 
     def __init__(self, folder: Path, *, keep: int = 2, read_only: bool = False):
@@ -38,7 +40,10 @@ class Checkpoints:
             cleanup_tmp_directories=not read_only,
             read_only=read_only,
         )
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        try:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        except OSError as error:
+            raise self._refused(error) from error
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -46,10 +51,8 @@ class Checkpoints:
     def __exit__(self, *error: object) -> None:
         try:
             self._manager.wait_until_finished()
-        except OSError as failure:
-            raise StorageError(
-                f"{self.folder}: the checkpoint was not written: {failure}"
-            ) from failure
+        except _REFUSALS as failure:
+            raise self._refused(failure) from failure
         finally:
             self._manager.close()
 
@@ -73,8 +76,8 @@ class Checkpoints:
         )
         try:
             self._manager.save(step, args=items)
-        except OSError as error:
-            raise StorageError(f"{self.folder}/{step}: not written: {error}") from error
+        except _REFUSALS as error:
+            raise self._refused(error) from error
 
     def steps(self) -> list[int]:
         """The committed steps, newest first."""
@@ -168,6 +171,11 @@ class Checkpoints:
             shutil.rmtree(target, ignore_errors=True)
             (self.folder / str(step)).rename(target)
         self._manager.reload()
+
+    def _refused(self, error):
+        free = shutil.disk_usage(self.folder if self.folder.exists() else "/").free
+        reason = str(error).splitlines()[0][:200]
+        return StorageError(f"{self.folder}: not written ({free / 2**20:.0f} MiB free): {reason}")
 
     def _damaged(self, step, item, error):
         lines = str(error).partition(". See full TensorStore")[0].splitlines()

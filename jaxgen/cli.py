@@ -10,8 +10,10 @@ Nothing heavy is imported at the top, so that `jaxgen --help` answers at once.
 import contextlib
 import functools
 import io
+import logging
 import os
 import re
+import shlex
 import sys
 import traceback
 import warnings
@@ -75,7 +77,7 @@ def launch(recipe: Callable[..., Any], argv: list[str] | None = None) -> int:
             chosen.recipe(),
             chosen.place.workdir,
             recipe=name,
-            command=" ".join([prog, *argv]),
+            command=f"{prog} {shlex.join(argv)}".strip(),
             tensorboard=chosen.place.tensorboard,
         )
         return 0
@@ -130,13 +132,12 @@ def _unboxed(text):
 def _prepare_jax():
     """Compiled programs are kept between processes; warnings are one line each."""
     import jax
-    from absl import logging
 
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "jaxgen" / "xla"
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    logging.set_verbosity(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     sys.unraisablehook = _without_late_reads
 
@@ -158,5 +159,5 @@ def _guarded(act, argv):
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("interrupted; a recipe goes on from its last checkpoint", file=sys.stderr)
         return 130

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import jax
 import tyro
 
-from jaxgen.data.config import Data
+from jaxgen.data import Data, Dataset
 from jaxgen.errors import ConfigError
 from jaxgen.optimizer import Optimizer
 from jaxgen.train import Key, Player, TrainState, init_state
@@ -82,6 +82,30 @@ class Experiment:
     def abstract_state(self) -> TrainState:
         """Shapes and dtypes of the state, without computing it."""
         return jax.eval_shape(self.fresh_state, jax.random.key(0))
+
+
+def require_fit(model: Any, dataset: Dataset) -> None:
+    """Raises ConfigError unless the model is one of these data.
+
+    The shapes must agree, and a model with an observation must be over as many values as the data
+    take: a density of whole numbers, or a Bernoulli of grey pixels, is no likelihood.
+    """
+    if tuple(model.shape) != dataset.shape:
+        raise ConfigError(
+            f"--data.name {dataset.config.name}: examples are {list(dataset.shape)}, "
+            f"the model is for {list(model.shape)}"
+        )
+    observation = getattr(model, "observation", None)
+    if observation is not None and observation.values != dataset.values:
+        raise ConfigError(
+            f"--data.transform {dataset.config.transform}: gives {_kind(dataset.values)}, but "
+            f"{type(observation).__name__} is for {_kind(observation.values)}.\n"
+            "Try: binarise for Bernoulli, levels for DiscretizedLogistic, dequantise for Gaussian"
+        )
+
+
+def _kind(values):
+    return "real numbers" if values is None else f"{values} values"
 
 
 def _require(condition, name, got, expected):

@@ -38,7 +38,7 @@ def draw(
             "Try: jaxgen reconstruct RUN"
         )
     if mean and hasattr(model, "decode"):
-        z = jax.random.normal(key, (num, model.latent_dim))
+        z = jax.random.normal(jax.random.split(key)[0], (num, model.latent_dim))  # as `sample` does
         return np.asarray(jax.jit(model.decode)(variables, z)), "means of p(x | z)"
     sample = jax.jit(model.sample, static_argnames="num")
     return np.asarray(sample(variables, key, num=num)), "samples"

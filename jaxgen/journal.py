@@ -31,10 +31,13 @@ class Journal:
         kept = _cut(self._path, begin)
         self._origin = time.monotonic() - (kept[-1]["seconds"] if kept else 0.0)
         self._events = _event_writer(folder) if tensorboard else None
-        self._file = self._path.open("a")
+        try:
+            self._file = self._path.open("a")
+        except OSError as error:
+            raise StorageError(f"{self._path}: not written: {error.strerror}") from error
         self._bar = _progress_bar() if sys.stderr.isatty() else None
         if self._bar:
-            self._task = self._bar.add_task("starting", total=settings.steps, completed=begin)
+            self._task = self._bar.add_task("compiling", total=settings.steps, completed=begin)
         self._steps, self._batch_size, self._step = settings.steps, settings.batch_size, begin
         self._window: list[Mapping[str, jax.Array]] = []  # of the dispatches since the last line
         self._mark, self._timed = time.monotonic(), 0  # when and how many steps were timed

@@ -10,6 +10,7 @@ settings alone.
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from jaxgen import data, gallery, parallel, pictures
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.data import Dataset, Split
 from jaxgen.evaluation import mean_and_error, measure
-from jaxgen.experiment import Experiment, Settings
+from jaxgen.experiment import Experiment, Settings, require_fit
 from jaxgen.folder import CHECKPOINTS, describe, open_folder
 from jaxgen.journal import Journal
 from jaxgen.train import Metrics, TrainState, evaluation_variables, train_step
@@ -58,7 +59,9 @@ def run(
     settings = experiment.settings
     mesh = parallel.device_mesh()
     parallel.require_divisible(settings.batch_size, mesh.size)
+    experiment = replace(experiment, data=data.resolved(experiment.data))
     dataset = data.load(experiment.data)
+    require_fit(experiment.model, dataset)
     folder = Path(workdir)
     record = open_folder(folder, experiment, dataset)
     with Checkpoints(folder / CHECKPOINTS) as checkpoints:
@@ -69,6 +72,8 @@ def run(
         journal = Journal(folder, settings, begin=begin, tensorboard=tensorboard)
         with journal:
             journal.say(_opening(folder, settings, begin, mesh))
+            if begin < settings.steps:
+                journal.say("compiling")
             dispatches = _train(experiment, dataset, mesh, state)
             for state, metrics, before, step in dispatches:
                 journal.add(step, metrics)

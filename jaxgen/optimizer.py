@@ -55,7 +55,11 @@ class Optimizer:
         parts.append(self._scaling())
         if self.weight_decay:
             parts.append(optax.add_decayed_weights(self.weight_decay))
-        parts.append(optax.scale_by_learning_rate(self._schedule(steps // self.accumulate)))
+        parts.append(
+            optax.scale_by_learning_rate(
+                self._schedule(steps // self.accumulate, self.warmup_steps // self.accumulate)
+            )
+        )
         chain = optax.chain(*parts)
         if self.accumulate == 1:
             return chain
@@ -68,14 +72,14 @@ class Optimizer:
             return optax.scale_by_rss(initial_accumulator_value=0.1, eps=self.epsilon)
         return optax.scale_by_adam(self.beta1, self.beta2, self.epsilon)
 
-    def _schedule(self, steps):
+    def _schedule(self, steps, warmup):
         if self.schedule == "cosine":
             return optax.warmup_cosine_decay_schedule(
-                init_value=0.0 if self.warmup_steps else self.learning_rate,
+                init_value=0.0 if warmup else self.learning_rate,
                 peak_value=self.learning_rate,
-                warmup_steps=self.warmup_steps,
-                decay_steps=max(steps, self.warmup_steps + 1),
+                warmup_steps=warmup,
+                decay_steps=max(steps, warmup + 1),
             )
-        if self.warmup_steps:
-            return optax.linear_schedule(0.0, self.learning_rate, self.warmup_steps)
+        if warmup:
+            return optax.linear_schedule(0.0, self.learning_rate, warmup)
         return self.learning_rate

@@ -114,13 +114,13 @@ def pmap_step(step: Callable[..., Any], devices: Sequence[jax.Device] | None = N
 
     Args:
       step: `partial(train_step, players, ...)`.
-      devices: the replicas; default all.
+      devices: the replicas, all of this process; default all of them.
 
     Returns:
       `(state, batch) -> (state, metrics)`, where the state carries a leading replica axis (see
       `stack_replicas`) and is donated, the batch is global, and the metrics are scalars.
     """
-    devices = list(devices if devices is not None else jax.devices())
+    devices = list(devices if devices is not None else jax.local_devices())
     compiled = jax.pmap(
         partial(step, axis_name=AXIS), axis_name=AXIS, devices=devices, donate_argnums=0
     )

@@ -114,7 +114,7 @@ def _contents(run_dir: Path) -> dict[str, Any]:
         raise CheckpointError(f"{run_dir} is no run folder: it has no readable spec.json")
     records, torn = read_metrics(run_dir / "metrics.jsonl")
     series, lost = curves.series(records)
-    numbers = _objects(_read(run_dir / "evaluation.json").get("records"))
+    numbers = _objects(_value(run_dir / "evaluation.json"))
     certificate = _read(run_dir / "certificate.json")
     environment = list(flatten(_read(run_dir / "environment.json")))
     return {
@@ -170,12 +170,17 @@ def _render(contents: Mapping[str, Any]) -> str:
     return environment.from_string(source).render(contents)
 
 
-def _read(path: Path) -> dict:
-    """The object in a JSON file, or an empty one where it is missing or damaged."""
+def _value(path: Path) -> Any:
+    """What a JSON file holds, or None where it is missing or damaged."""
     try:
-        value = plain(json.loads(path.read_text(errors="replace")))
+        return plain(json.loads(path.read_text(errors="replace")))
     except (OSError, ValueError, RecursionError):
-        return {}
+        return None
+
+
+def _read(path: Path) -> dict:
+    """The object in a JSON file, or an empty one."""
+    value = _value(path)
     return value if isinstance(value, dict) else {}
 
 

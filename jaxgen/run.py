@@ -9,7 +9,7 @@ jaxgen exports and those that the caller passes.
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from inspect import signature
 from pathlib import Path
@@ -22,7 +22,7 @@ import jaxgen.vae
 from jaxgen import data
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.errors import CheckpointError, DataError
-from jaxgen.experiment import Experiment, Settings
+from jaxgen.experiment import Experiment, Settings, require_fit
 from jaxgen.folder import CHECKPOINTS
 from jaxgen.optimizer import Optimizer
 from jaxgen.spec import class_table, from_json
@@ -65,7 +65,8 @@ class Run:
 
     def dataset(self) -> data.Dataset:
         """The data it was trained on. Raises DataError if they are not the same any more."""
-        dataset = data.load(self.experiment.data)
+        dataset = data.load(replace(self.experiment.data, download=False))
+        require_fit(self.model, dataset)
         found, expected = dataset.record()["splits"], self.data_record["splits"]
         for name, split in expected.items():
             if found.get(name) != split:

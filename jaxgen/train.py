@@ -134,7 +134,8 @@ def train_step(
       The next state, and metrics as scalars; with several players their names are prefixed.
     """
     if (ema_decay > 0) != (state.ema is not None):
-        raise ConfigError(f"ema_decay={ema_decay}, but the state's ema is {type(state.ema)}")
+        kept = "keeps no" if state.ema is None else "keeps a"
+        raise ConfigError(f"ema_decay={ema_decay}, but the state {kept} moving average")
     _require_disjoint(players, order)
     key = jax.random.fold_in(state.key, state.step)
     if axis_name is not None:
@@ -194,15 +195,24 @@ def _move(player, state, batch, key, axis_name):
     params = _params(state.variables, player)
     (loss, (metrics, mutated)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
     if axis_name is not None:
-        loss, metrics, mutated, gradients = jax.lax.pmean(
-            (loss, metrics, mutated, gradients), axis_name
-        )
+        loss, metrics, gradients = jax.lax.pmean((loss, metrics, gradients), axis_name)
+        mutated = _mean_statistics(mutated, axis_name)
     updates, opt_state = player.tx.update(gradients, state.opt_state[player.name], params)
     params = optax.apply_updates(params, updates)
     changed = {name: dict(value) for name, value in mutated.items()}
     for network in player.owns:
         changed[network] = {**changed.get(network, {}), "params": params[network]}
     return changed, opt_state, {**metrics, "loss": loss}
+
+
+def _mean_statistics(mutated, axis_name):
+    """Averages what is real over the replicas; counters and the like must agree already."""
+
+    def mean(leaf):
+        real = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jax.lax.pmean(leaf, axis_name) if real else leaf
+
+    return jax.tree.map(mean, mutated)
 
 
 def _watch(player, state, batch, key, axis_name):

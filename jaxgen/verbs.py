@@ -11,7 +11,7 @@ jaxgen report runs/vae_digits         one page with everything
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -49,7 +49,7 @@ def evaluate(run: RunFolder, *, split: str = "test", num_samples: int = 500, see
         bits_per_dim=dataset.bits_per_dim,
     )
     target = trained.folder / "evaluation.json"
-    write_json(target, {"records": [asdict(record) for record in table]})
+    write_json(target, [asdict(record) for record in table])
     for record in table:
         error = "" if record.standard_error is None else f"± {record.standard_error:.3f}"
         print(f"{record.metric:24} {record.value:10.3f} {error:9} {record.unit}")
@@ -89,7 +89,12 @@ def check(run: RunFolder, *, seed: int = 0) -> int:
 
 
 def sample(
-    run: RunFolder, *, num: int = 64, seed: int = 0, mean: bool = True, out: Path | None = None
+    run: RunFolder,
+    *,
+    num: int = 64,
+    seed: int = 0,
+    values: Literal["means", "draws"] | None = None,
+    out: Path | None = None,
 ) -> int:
     """Draw samples, as a picture (.png) or as an array in the model's space (.npz).
 
@@ -97,7 +102,8 @@ def sample(
       run: the run folder, wherever it is.
       num: how many.
       seed: of the draws.
-      mean: for a model with latents, means of p(x | z) rather than draws from it.
+      values: for a model with latents, means of p(x | z) or draws from it. Default: means in a
+        picture, as is the custom, and draws in an array.
       out: FILE.png or FILE.npz. Default: samples.png in the run folder.
     """
     import jax
@@ -110,7 +116,8 @@ def sample(
     _require_suffix(out)
     trained = load(run)
     target = out or trained.folder / "samples.png"
-    x, kind = gallery.draw(trained.model, trained.variables, key, num, mean=mean)
+    values = values or ("means" if target.suffix == ".png" else "draws")
+    x, kind = gallery.draw(trained.model, trained.variables, key, num, mean=values == "means")
     _save(target, x, gallery.picture(x, trained.data_record))
     print(f"{num} {kind}, seed {seed}\n{target}")
     return 0

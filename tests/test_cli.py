@@ -121,4 +121,4 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(capsys, monkeypatch):
     monkeypatch.setattr(loop, "run", interrupt)
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     assert launch(recipe, []) == 130
-    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    assert "goes on from its last checkpoint" in capsys.readouterr().err

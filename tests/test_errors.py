@@ -13,10 +13,11 @@ from tiny_runs import experiment
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.cli import launch, main
 from jaxgen.data import Data
+from jaxgen.errors import ConfigError, StorageError
 from jaxgen.experiment import CommonFlags, Experiment, Settings
 from jaxgen.optimizer import Optimizer
 from jaxgen.spec import to_json
-from jaxgen.vae import autoencoder, vae
+from jaxgen.vae import autoencoder, linear_gaussian, vae
 
 
 def recipe(
@@ -236,3 +237,32 @@ def test_debug_shows_the_traceback_too(finished, capsys):
 def test_settings_are_checked_without_a_command_line():
     with pytest.raises(ValueError, match="--steps: got 0"):
         replace(Settings(steps=3), steps=0)
+
+
+@pytest.mark.parametrize("transform", ["levels", "unit", "dequantise"])
+def test_a_likelihood_of_other_values_than_the_data_is_refused(
+    complaint, tfds_dir, tmp_path, transform
+):
+    place = ("--data.dir", tfds_dir, "--workdir", tmp_path / "run")
+    text = complaint("train", *place, "--data.transform", transform, code=2)
+    assert f"--data.transform {transform}" in text
+    assert "Bernoulli is for 2 values" in text
+
+
+def test_networks_for_other_shapes_than_the_data_are_refused():
+    with pytest.raises(ConfigError, match=r"images \[H, W, C\], not \[2\]"):
+        vae.conv((2,))
+    with pytest.raises(ConfigError, match=r"vectors \[D\], not \[8, 8, 1\]"):
+        linear_gaussian.linear((8, 8, 1), latent_dim=2)
+
+
+def test_a_full_disk_is_named_with_what_is_free(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise ValueError("RESOURCE_EXHAUSTED: writing: No space left on device")
+
+    tiny = experiment()
+    with Checkpoints(tmp_path) as checkpoints:
+        monkeypatch.setattr(checkpoints._manager, "save", refuse)
+        with pytest.raises(StorageError, match=r"MiB free\): RESOURCE_EXHAUSTED") as error:
+            checkpoints.save(jax.jit(tiny.fresh_state)(jax.random.key(0)), {})
+    assert len(str(error.value).splitlines()) == 1

@@ -16,7 +16,7 @@ from jaxgen.errors import CheckpointError, ConfigError, DataError, NonFiniteErro
 from jaxgen.experiment import Settings
 from jaxgen.folder import describe, open_folder
 from jaxgen.optimizer import Optimizer
-from jaxgen.vae import autoencoder, linear_gaussian
+from jaxgen.vae import Gaussian, autoencoder, linear_gaussian, vae
 
 
 @pytest.fixture
@@ -175,7 +175,8 @@ def test_a_generated_set_resumes_as_a_finite_one(tmp_path, one_device):
 
 
 def test_streamed_data_train_as_resident_ones(tmp_path, tfds_dir, one_device, monkeypatch):
-    tiny = experiment(dir=tfds_dir, transform="dequantise")
+    model = vae.mlp((8, 8, 1), latent_dim=2, hidden=(8,), observation=Gaussian(0.3))
+    tiny = experiment(dir=tfds_dir, transform="dequantise", model=model)
     resident = loop.run(tiny, tmp_path / "resident")
     assert data.load(tiny.data).splits["train"].resident is not None
     monkeypatch.setattr(split_module, "RESIDENT_BYTES", 0)
@@ -186,6 +187,16 @@ def test_streamed_data_train_as_resident_ones(tmp_path, tfds_dir, one_device, mo
     finally:
         data.load.cache_clear()
     assert metrics(tmp_path / "streamed") == metrics(tmp_path / "resident")
+
+
+def test_a_run_on_files_named_relatively_is_evaluated_from_anywhere(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    header = np.array([0x803, 40, 8, 8], ">i4").tobytes()
+    (tmp_path / "x-idx3-ubyte").write_bytes(header + images.tobytes())
+    monkeypatch.chdir(tmp_path)
+    loop.run(experiment("x-idx3-ubyte", steps=4), "run")
+    monkeypatch.chdir("/")
+    assert jaxgen.load(tmp_path / "run").dataset().config.name == str(tmp_path / "x-idx3-ubyte")
 
 
 def test_evaluation_uses_the_moving_average(finished):

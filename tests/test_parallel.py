@@ -159,6 +159,20 @@ def test_jit_sees_the_statistics_of_the_whole_batch_and_pmap_their_mean_over_rep
     np.testing.assert_allclose(halves.variables["net"]["params"], [0.8, 0.8], rtol=1e-6)
 
 
+def test_pmap_leaves_a_counter_a_whole_number():
+    def loss(variables, batch, key):
+        count = variables["net"]["count"] + 1
+        return variables["net"]["params"].sum(), ({}, {"net": {"count": count}})
+
+    players = (Player("p", ("net",), loss, optax.sgd(0.1)),)
+    network = {"params": jnp.ones(()), "count": jnp.zeros((), jnp.int32)}
+    state = init_state(jax.random.key(0), {"net": network}, players)
+    step = parallel.pmap_step(partial(train_step, players), jax.devices()[:2])
+    state, _ = step(parallel.stack_replicas(state, 2), {"image": jnp.zeros(4)})
+    assert state.variables["net"]["count"].dtype == jnp.int32
+    np.testing.assert_array_equal(state.variables["net"]["count"], [1, 1])
+
+
 def test_batch_normalisation_keeps_one_set_of_statistics_under_pmap():
     replicas, _ = pmap_train("game", 2)
     assert_replicas_are_equal(replicas)

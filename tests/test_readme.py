@@ -47,6 +47,7 @@ def test_second_make_demo_says_so_at_once(folder):
     command = ["make", "demo", f"VENV={sys.prefix}", f"RUN={run}", "-o", f"{sys.prefix}/.installed"]
     before = (run / "report.html").stat().st_mtime_ns
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "nothing to do" in done.stdout
     assert "report.html" in done.stdout
     assert (run / "report.html").stat().st_mtime_ns == before
 

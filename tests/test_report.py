@@ -82,7 +82,7 @@ def run(tmp_path):
     protocol = "digits test split (360 images), binarised at >= 8; 16 posterior samples"
     write_json(
         folder / "evaluation.json",
-        {"records": [record | {"split": "test", "num": 360, "protocol": protocol}]},
+        [record | {"split": "test", "num": 360, "protocol": protocol}],
     )
     laws = [
         {"law": "elbo <= iwae", "figure": 0.83, "bound": 0.0, "unit": "nats", "passed": True},

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def numbers(run) -> dict[str, float]:
-    table = json.loads((run / "evaluation.json").read_text())["records"]
+    table = json.loads((run / "evaluation.json").read_text())
     return {record["metric"]: record["value"] for record in table}
 
 

@@ -4,6 +4,10 @@ Which laws apply follows from the methods the model has. Every law yields a figu
 was compared with; a law that cannot fail has no place here.
 """
 
+from dataclasses import replace
+
+import jax
+
 from jaxgen.check import bounds, training
 from jaxgen.check.law import Law, Subject, at_least, at_most, largest_difference
 
@@ -16,6 +20,7 @@ _LAWS = (  # (a method the model must have, the laws that then hold)
     ("init", training.specification),
     ("sample", bounds.sampling),
     ("log_weights", bounds.observation),
+    ("log_weights", bounds.agreement),
     ("log_weights", bounds.divergence),
     ("log_weights", bounds.estimators),
     ("log_weights", bounds.monotonicity),
@@ -25,5 +30,9 @@ _LAWS = (  # (a method the model must have, the laws that then hold)
 
 def certificate(subject: Subject) -> list[Law]:
     """All laws that apply to the subject's model, each with its figure."""
-    laws = [law for method, law in _LAWS if hasattr(subject.model, method)]
-    return [outcome for law in laws for outcome in law(subject)]
+    outcomes = []
+    for i, (method, law) in enumerate(_LAWS):
+        if hasattr(subject.model, method):
+            own = replace(subject, key=jax.random.fold_in(subject.key, i))
+            outcomes += law(own)
+    return outcomes

@@ -62,6 +62,34 @@ def observation(subject: Subject) -> list[Law]:
     ]
 
 
+def agreement(subject: Subject) -> list[Law]:
+    """Draws from p(x | z) have the mean log-likelihood that its density says they have."""
+    model, num = subject.model, 100
+    latent_key, pixel_key = jax.random.split(subject.key)
+    z = jax.random.normal(latent_key, (8, model.latent_dim))
+    params = model.decoder.apply(subject.variables["decoder"], z)
+    points, width = model.observation.grid(params)
+    log_prob = model.observation.log_prob(params[None], points)
+    mass = jnp.exp(log_prob) * width
+    finite = jnp.where(mass > 0, log_prob, 0)  # 0 log 0 = 0
+    mean = (mass * finite).sum(axis=0)
+    variance = ((mass * finite**2).sum(axis=0) - mean**2).sum() / num
+    draw = jax.vmap(
+        lambda key: model.observation.log_prob(params, model.observation.sample(params, key))
+    )
+    drawn = draw(jax.random.split(pixel_key, num)).mean(axis=0)
+    error = jnp.sqrt(jnp.maximum(variance, 0)) + 1e-5 * (1 + jnp.abs(mean).sum())
+    return [
+        at_most(
+            "draws from p(x | z) follow its density",
+            jnp.abs((drawn - mean).sum()) / error,
+            _SIGMAS,
+            "standard errors",
+            f"Mean log-likelihood of {num} draws for each of 8 z, against the sum over all values.",
+        )
+    ]
+
+
 def divergence(subject: Subject) -> list[Law]:
     """The closed-form KL is the mean of log q(z | x) - log p(z) over draws from q."""
     model, num = subject.model, 4000
@@ -96,7 +124,10 @@ def estimators(subject: Subject) -> list[Law]:
     model, num, chunk, x = subject.model, 2000, 50, subject.x[:16]
     weights = _weights(subject, x, num)
     closed = jax.jit(lambda v, keys: jax.lax.map(lambda k: model.elbo(v, x, k, chunk), keys))
-    elbo = closed(subject.variables, jax.random.split(subject.key, num // chunk)).mean(axis=0)
+    elbo = closed(
+        subject.variables, jax.random.split(jax.random.fold_in(subject.key, 1), num // chunk)
+    )
+    elbo = elbo.mean(axis=0)
     error = jnp.maximum(2**0.5 * weights.std(axis=0) / num**0.5, 1e-5 * (1 + jnp.abs(elbo)))
     return [
         at_most(

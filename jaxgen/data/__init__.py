@@ -9,7 +9,7 @@ A loop needs three lines:
 
 from jaxgen.data.config import Data, Transform
 from jaxgen.data.dataset import Dataset
-from jaxgen.data.load import load
+from jaxgen.data.load import load, resolved
 from jaxgen.data.order import batch_indices, chunk_indices
 from jaxgen.data.split import Split
 from jaxgen.data.stream import stream
@@ -26,5 +26,6 @@ __all__ = [
     "chunk_indices",
     "display",
     "load",
+    "resolved",
     "stream",
 ]

@@ -10,8 +10,16 @@ import numpy as np
 
 from jaxgen.data.config import Data
 from jaxgen.data.split import Split
-from jaxgen.data.transform import apply_transform, bits_offset, describe, resolve_threshold
+from jaxgen.data.transform import (
+    apply_transform,
+    bits_offset,
+    describe,
+    num_values,
+    resolve_threshold,
+)
 from jaxgen.errors import ConfigError
+
+_EXAMPLES = 2**31  # a seed of its own: evaluations draw from key(0), key(1), ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +46,11 @@ class Dataset:
     def dim(self) -> int:
         """Number of values in one example."""
         return math.prod(self.shape)
+
+    @property
+    def values(self) -> int | None:
+        """How many values an element takes after `prepare`: 2 when binarised; None if real."""
+        return num_values(self.config.transform, self.levels)
 
     @property
     def threshold(self) -> int | None:
@@ -79,7 +92,7 @@ class Dataset:
         chosen = self.splits[split]
         count = chosen.num if num is None else min(num, chosen.num)
         batch = {"image": chosen.take(np.arange(count))["image"]}
-        return np.asarray(self.prepare(batch, jax.random.key(0))["image"])
+        return np.asarray(self.prepare(batch, jax.random.key(_EXAMPLES))["image"])
 
     def bits_per_dim(self, nats: Any) -> Any:
         """Convert a negative log-likelihood of prepared examples, nats per example (any array).

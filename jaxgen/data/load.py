@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -36,6 +37,14 @@ def load(config: Data) -> Dataset:
         entropy=_prepared_entropy(config, source),
         splits=MappingProxyType(splits),
     )
+
+
+def resolved(config: Data) -> Data:
+    """The same data from any working directory: paths that are there become absolute."""
+    path, embedded = Path(config.name).expanduser(), config.name in ("digits", *synthetic.SETS)
+    name = str(path.resolve()) if path.exists() and not embedded else config.name
+    directory = config.dir and str(Path(config.dir).expanduser().resolve())
+    return replace(config, name=name, dir=directory)
 
 
 def read(config: Data) -> Source:

@@ -8,7 +8,9 @@ import contextlib
 import difflib
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -19,6 +21,8 @@ from tensorflow_datasets.core.utils import tqdm_utils
 from jaxgen.data import synthetic
 from jaxgen.data.config import Data
 from jaxgen.errors import DataError
+
+_FEATURE_CLASS = re.compile(r'"pythonClassName"\s*:\s*"([^"]*)"')
 
 
 def open_digits(config: Data) -> Any:
@@ -60,6 +64,7 @@ def find(name: str, directory: str | None) -> Any | None:
     """
     try:
         base, options = naming.parse_builder_name_kwargs(name, data_dir=directory)
+        _require_own_features(Path(directory or tfds.core.constants.DATA_DIR) / str(base))
         return builder_from_files(str(base), **options)
     except ValueError:  # DatasetNotFoundError is one, and so is a name that does not parse
         return None
@@ -68,6 +73,14 @@ def find(name: str, directory: str | None) -> Any | None:
             f"{name}: cannot be opened in {directory or tfds.core.constants.DATA_DIR}: "
             f"{first_line(error)}\nDelete its folder there and prepare the set again"
         ) from error
+
+
+def _require_own_features(folder: Path) -> None:
+    """TFDS imports the class that features.json names: it must be one of TFDS's own."""
+    for path in folder.rglob("features.json"):
+        for name in _FEATURE_CLASS.findall(path.read_text()):
+            if not name.startswith("tensorflow_datasets."):
+                raise TypeError(f"{path} names the class {name[:80]}, which is not of TFDS")
 
 
 def prepare(config: Data, name: str, build: Callable[[], Any]) -> Any:

@@ -104,6 +104,13 @@ def bits_offset(transform: Transform, levels: int | None) -> float | None:
     return math.log2(levels) if transform == "dequantise" else 0.0
 
 
+def num_values(transform: Transform, levels: int | None) -> int | None:
+    """How many values an element takes in this form; None for real numbers."""
+    if transform in ("binarise", "binarise_stochastic"):
+        return 2
+    return levels if transform in ("levels", "none") else None
+
+
 def describe(transform: Transform, threshold: int | None, levels: int | None) -> str:
     """Few words for a protocol line, such as 'binarised at >= 8'."""
     return {

@@ -9,7 +9,7 @@ posterior mean varies over the data: Var_x(E_q[z_j]) > 0.01 (Burda et al., 2016,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -82,7 +82,7 @@ def measure(
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """The mean over examples and its standard error."""
+    """The mean over examples and its standard error (NaN for a single example)."""
     values = values.astype(np.float64)
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
     return float(values.mean()), float(error)
@@ -167,4 +167,10 @@ def records(
         table.append(make("active_units", active_units(measured["code"]), None, "units"))
     if "squared_error" in measured:
         table.append(make("squared_error", *mean_and_error(measured["squared_error"]), "squared"))
-    return table
+    return [_without_nan(record) for record in table]
+
+
+def _without_nan(record):
+    """JSON has no NaN: one example has no standard error."""
+    known = record.standard_error is None or np.isfinite(record.standard_error)
+    return record if known else replace(record, standard_error=None)

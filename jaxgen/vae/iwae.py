@@ -20,12 +20,12 @@ import flax.linen as nn
 import optax
 from jaxtyping import Array
 
-from jaxgen.distributions import log_mean_exp
+from jaxgen.distributions import log_mean_exp, normal_kl
 from jaxgen.errors import ConfigError
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
 from jaxgen.vae import vae
 from jaxgen.vae.observation import Bernoulli, Observation
-from jaxgen.vae.vae import VAE
+from jaxgen.vae.vae import VAE, draw
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,13 @@ class IWAE:
     def iwae_loss(
         self, variables: Variables, batch: Batch, key: Key
     ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """-L_k, mean over the batch; the metric `negative_elbo` is the mean of -log w."""
-        weights = self.log_weights(variables, batch["image"], key, self.num_samples)
-        return -log_mean_exp(weights, axis=0).mean(), ({"negative_elbo": -weights.mean()}, {})
+        """-L_k, mean over the batch; the metrics are the two terms of the negative ELBO."""
+        mean, log_std = self.posterior(variables, batch["image"])
+        z = draw(key, mean, log_std, self.num_samples)
+        weights = self.log_weight(variables, batch["image"], z, mean, log_std)
+        kl = normal_kl(mean, log_std).sum(axis=-1).mean()
+        metrics = {"reconstruction": -weights.mean() - kl, "kl": kl}
+        return -log_mean_exp(weights, axis=0).mean(), (metrics, {})
 
 
 def mlp(shape: tuple[int, ...], *, num_samples: int = 50, **networks: Any) -> IWAE:

@@ -24,6 +24,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgen.distributions import LOG_2PI
+from jaxgen.errors import ConfigError
 from jaxgen.train import Player, Variables
 from jaxgen.vae import vae
 from jaxgen.vae.observation import Gaussian
@@ -40,6 +41,8 @@ class LinearGaussian(NamedTuple):
 
 def fit(x: Float[Array, "n d"], latent_dim: int) -> LinearGaussian:
     """The maximum-likelihood probabilistic PCA of the data, in closed form, with R = I."""
+    if not 0 < latent_dim < x.shape[1]:
+        raise ConfigError(f"latent_dim: got {latent_dim}, expected 1 .. {x.shape[1] - 1}")
     bias = x.mean(axis=0)
     values, vectors = jnp.linalg.eigh(jnp.cov(x.T, bias=True))
     variance = values[:-latent_dim].mean()
@@ -97,8 +100,10 @@ class LinearGaussianVAE:
         return marginal_log_prob(self.linear_gaussian(variables), x)
 
 
-def linear(shape: tuple[int], *, latent_dim: int, dtype: str = "float32") -> LinearGaussianVAE:
+def linear(shape: tuple[int, ...], *, latent_dim: int, dtype: str = "float32") -> LinearGaussianVAE:
     """A linear-Gaussian VAE for vectors of `shape` (D,)."""
+    if len(shape) != 1:
+        raise ConfigError(f"a linear-Gaussian model is for vectors [D], not {list(shape)}")
     model = vae.mlp(
         shape,
         latent_dim=latent_dim,

@@ -2,7 +2,8 @@
 
 An observation model turns the decoder's `[..., *shape, num_params]` into a distribution over
 examples `[..., *shape]` whose elements are independent given z. Its `grid` gives the points
-[V, ...] and the width of a cell [...] over which exp(log_prob) sums to 1.
+[V, ...] and the width of a cell [...] over which exp(log_prob) sums to 1. `values` is how many
+values an element takes, None for real numbers: what the data must be for a likelihood to be one.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class Bernoulli:
     """Binary examples, x in {0, 1}; the parameter is a logit."""
 
     num_params: ClassVar[int] = 1
+    values: ClassVar[int | None] = 2
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def log_prob(self, params: Float[Array, "... p"], x: Float[Array, "..."]) -> Array:
@@ -54,6 +56,7 @@ class Gaussian:
     """
 
     std: float | None = None
+    values: ClassVar[int | None] = None
     range: ClassVar[tuple[float, float]] = (-float("inf"), float("inf"))
 
     def __post_init__(self):
@@ -111,6 +114,11 @@ class DiscretizedLogistic:
     def __post_init__(self):
         if self.levels < 2:
             raise ConfigError(f"observation.levels: got {self.levels}, expected >= 2")
+
+    @property
+    def values(self) -> int:
+        """How many values an element takes."""
+        return self.levels
 
     @property
     def range(self) -> tuple[float, float]:

@@ -89,8 +89,9 @@ class VAE:
         terms = self.terms(variables, batch["image"], key)
         reconstruction = -terms.log_likelihood.mean()
         kl_per_dim = terms.kl.mean(axis=0)
-        weight = self.beta * jnp.minimum(1.0, batch["step"] / max(self.warmup_steps, 1))
-        weight = weight if self.warmup_steps else self.beta
+        weight = self.beta
+        if self.warmup_steps:
+            weight = weight * jnp.minimum(1.0, batch["step"] / self.warmup_steps)
         loss = reconstruction + weight * jnp.maximum(self.free_bits, kl_per_dim).sum()
         return loss, ({"reconstruction": reconstruction, "kl": kl_per_dim.sum()}, {})
 
@@ -213,7 +214,7 @@ def mlp(
 
 
 def conv(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     *,
     latent_dim: int = 20,
     widths: tuple[int, ...] = (32, 64),
@@ -224,6 +225,8 @@ def conv(
 ) -> VAE:
     """A convolutional VAE; each of `widths` halves the sides. Other arguments as in `mlp`."""
     require_positive(latent_dim=latent_dim, widths=widths)
+    if len(shape) != 3:
+        raise ConfigError(f"a convolutional model is for images [H, W, C], not {list(shape)}")
     encoder = ConvEncoder(widths, latent_dim, activation, dtype)
     decoder = ConvDecoder(
         widths[::-1], shape, observation.num_params, activation=activation, dtype=dtype

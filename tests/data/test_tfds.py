@@ -253,3 +253,15 @@ def assert_error(config, *words):
     assert all(word in message for word in words), message
     assert len(message.splitlines()) <= 3
     return message
+
+
+def test_a_description_that_names_a_class_of_its_own_is_refused_and_not_imported(tmp_path):
+    (folder := tmp_path / "data").mkdir()
+    load(Data(dir=str(folder)))
+    (path,) = folder.rglob("features.json")
+    text = path.read_text()
+    path.write_text(text.replace("tensorflow_datasets.core.features.tensor_feature", "antigravity"))
+    assert path.read_text() != text
+    with pytest.raises(DataError, match=r"names the class antigravity.*not of TFDS"):
+        find("jaxgen_digits:1.0.0", str(folder))
+    assert "antigravity" not in sys.modules
