@@ -6,7 +6,9 @@ Nothing is summed: callers sum over what one example is. The formulas are the st
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from jaxgen.typing import Array
 
 LOG_2PI = 1.8378770664093453
 _LOG_SCALE_RANGE = (-10.0, 30.0)  # beyond it exp(-log_scale) leaves float32

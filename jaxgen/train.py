@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxgen.errors import ConfigError
+from jaxgen.typing import Array
 
 Key = jax.Array  # a typed key: jax.random.key(0)
-Batch = Mapping[str, jax.Array]  # {'image': [B, H, W, C], 'label': [B], 'step': []}
+Batch = Mapping[str, Array]  # {'image': [B, H, W, C], 'label': [B], 'step': []}
 Variables = Mapping[str, Any]  # {network: Linen variables}
 Metrics = Mapping[str, jax.Array]  # {name: []}
 Mutated = Mapping[str, Any]  # {network: {collection: new value}}

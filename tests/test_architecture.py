@@ -23,7 +23,7 @@ FLOORS = (
     {"autoregressive", "vae", "gan", "flow", "energy", "diffusion"},  # the families
     {"nn", "losses", "parallel", "optimizer", "data"},
     {"train", "distributions", "spec", "files"},
-    {"errors"},
+    {"errors", "typing"},
 )
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FAMILIES = FLOORS[7]

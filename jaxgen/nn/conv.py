@@ -7,9 +7,10 @@ ordinary convolution.
 """
 
 import flax.linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgen.nn.activation import activation
+from jaxgen.typing import Array
 
 
 def depth_to_space(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c4"]:

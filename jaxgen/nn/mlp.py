@@ -2,9 +2,10 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgen.nn.activation import activation
+from jaxgen.typing import Array
 
 
 class MLP(nn.Module):

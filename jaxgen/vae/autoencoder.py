@@ -14,10 +14,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgen.nn import MLP, require_positive
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
+from jaxgen.typing import Array
 from jaxgen.vae.networks import MLPDecoder
 
 

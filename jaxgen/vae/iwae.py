@@ -18,11 +18,11 @@ from typing import Any
 
 import flax.linen as nn
 import optax
-from jaxtyping import Array
 
 from jaxgen.distributions import log_mean_exp, normal_kl
 from jaxgen.errors import ConfigError
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
+from jaxgen.typing import Array
 from jaxgen.vae import vae
 from jaxgen.vae.observation import Bernoulli, Observation
 from jaxgen.vae.vae import VAE, draw

@@ -21,11 +21,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgen.distributions import LOG_2PI
 from jaxgen.errors import ConfigError
 from jaxgen.train import Player, Variables
+from jaxgen.typing import Array
 from jaxgen.vae import vae
 from jaxgen.vae.observation import Gaussian
 from jaxgen.vae.vae import VAE

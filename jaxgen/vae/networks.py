@@ -4,9 +4,10 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgen.nn import MLP, Downsample, Upsample
+from jaxgen.typing import Array
 
 
 class MLPEncoder(nn.Module):

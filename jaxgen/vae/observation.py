@@ -11,10 +11,11 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgen import distributions
 from jaxgen.errors import ConfigError
+from jaxgen.typing import Array
 
 
 @dataclass(frozen=True)

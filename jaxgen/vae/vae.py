@@ -24,12 +24,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgen import distributions
 from jaxgen.errors import ConfigError
 from jaxgen.nn import require_positive
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
+from jaxgen.typing import Array
 from jaxgen.vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from jaxgen.vae.observation import Bernoulli, Observation
 
