@@ -2,12 +2,14 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from experiments.iwae_digits import iwae_digits
 from experiments.vae_digits import vae_digits
 from experiments.vae_linear_gaussian import vae_linear_gaussian
+from jaxgen import parallel
 from jaxgen.cli import launch, main
 
 pytestmark = pytest.mark.slow
@@ -21,6 +23,17 @@ def numbers(run) -> dict[str, float]:
 def lines(run, split: str) -> list[dict]:
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [record for record in records if record["split"] == split]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_device():
+    """Eight simulated devices on two cores would take an hour."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "device_mesh", lambda: one)
+        yield
+
+
+one = parallel.device_mesh(jax.devices()[:1])
 
 
 @pytest.fixture(scope="module")
