@@ -19,6 +19,16 @@ def bernoulli_log_prob(x: Float[Array, "..."], logits: Float[Array, "..."]) -> F
     return x * logits - jax.nn.softplus(logits)
 
 
+def categorical_log_prob(
+    x: Float[Array, "..."], logits: Float[Array, "... v"]
+) -> Float[Array, "..."]:
+    """log P(x) for whole x in 0 .. V - 1 with P(k) = softmax(logits)_k."""
+    index = jnp.asarray(x).astype(jnp.int32)[..., None]
+    index = jnp.broadcast_to(index, (*jnp.broadcast_shapes(index.shape[:-1], logits.shape[:-1]), 1))
+    logits = jnp.broadcast_to(logits, (*index.shape[:-1], logits.shape[-1]))
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), index, axis=-1)[..., 0]
+
+
 def normal_log_prob(
     x: Float[Array, "..."], mean: Float[Array, "..."], log_std: Float[Array, "..."]
 ) -> Float[Array, "..."]:

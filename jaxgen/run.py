@@ -17,7 +17,9 @@ from typing import Any
 
 import jax
 
+import jaxgen.autoregressive
 import jaxgen.nn
+import jaxgen.observation
 import jaxgen.vae
 from jaxgen import data
 from jaxgen.checkpoint import Checkpoints
@@ -28,12 +30,13 @@ from jaxgen.optimizer import Optimizer
 from jaxgen.spec import class_table, from_json
 from jaxgen.train import Variables, evaluation_variables
 
-_PACKAGES = (jaxgen.nn, jaxgen.vae)
+_PACKAGES = (jaxgen.nn, jaxgen.observation, jaxgen.autoregressive, jaxgen.vae)
 _METHODS = (
     *("sample", "log_prob", "elbo", "iwae", "log_weights", "terms"),
     *("encode", "decode", "reconstruct", "squared_error"),
 )
 _STATIC = ("num", "num_samples")
+_ONCE_IN_VAE = ("Bernoulli", "DiscretizedLogistic", "Gaussian")  # as runs of before 2026-11 say
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,9 @@ def known_classes(extra: Iterable[type] = ()) -> dict[str, type]:
     """The classes that a spec may name: what jaxgen exports, and `extra`."""
     exported = (getattr(package, name) for package in _PACKAGES for name in package.__all__)
     classes = [item for item in exported if isinstance(item, type)]
-    return class_table([*classes, Experiment, Settings, data.Data, Optimizer, *extra])
+    table = class_table([*classes, Experiment, Settings, data.Data, Optimizer, *extra])
+    former = {f"vae.{name}": table[f"observation.{name}"] for name in _ONCE_IN_VAE}
+    return former | table
 
 
 def locate(path: Path) -> tuple[Path, int | None]:

@@ -22,6 +22,7 @@ FLOORS = (
     {"experiment", "plots", "curves"},
     {"autoregressive", "vae", "gan", "flow", "energy", "diffusion"},  # the families
     {"nn", "losses", "parallel", "optimizer", "data"},
+    {"observation", "mixture"},
     {"train", "distributions", "spec", "files"},
     {"errors", "typing"},
 )

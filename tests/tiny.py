@@ -18,17 +18,24 @@ import optax
 from jax.sharding import Mesh
 
 from jaxgen import parallel
+from jaxgen.autoregressive import Ordering, fvbn
 from jaxgen.experiment import Experiment, Settings
 from jaxgen.nn import MLP
+from jaxgen.observation import DiscretizedLogistic, Gaussian
 from jaxgen.optimizer import Optimizer
 from jaxgen.train import Player, TrainState, train_step
-from jaxgen.vae import Bernoulli, DiscretizedLogistic, Gaussian, autoencoder, iwae, vae
+from jaxgen.vae import autoencoder, iwae, vae
 from jaxgen.vae import linear_gaussian as lg
 
 EMA_DECAY = 0.9
 _mlp = partial(vae.mlp, (2, 2), latent_dim=2, hidden=(3,))
 
-GENERATIVE = {  # models that sample
+AUTOREGRESSIVE = {  # at most 4096 states each; tests/autoregressive/test_chain_rule.py too
+    "fvbn": lambda: fvbn.FVBN((2, 3, 1)),
+    "fvbn random order": lambda: fvbn.FVBN((2, 3, 1), Ordering("random", 1)),
+}
+NOISY: set[str] = set()  # those whose loss draws numbers: masks, orders, dropout
+GENERATIVE = AUTOREGRESSIVE | {  # models that sample
     "vae": lambda: _mlp(),
     "vae fixed std": lambda: _mlp(observation=Gaussian(0.3)),
     "vae learned std": lambda: _mlp(observation=Gaussian(), shared_scale=True),
@@ -59,11 +66,9 @@ def experiment(name: str) -> Experiment:
 def examples(model: Any, num: int = 8, seed: int = 0) -> jax.Array:
     """`num` random examples in the space of the model."""
     random, shape = np.random.default_rng(seed), (num, *model.shape)
-    match getattr(model, "observation", None):
-        case Bernoulli():
-            return jnp.asarray(random.integers(0, 2, shape), jnp.float32)
-        case DiscretizedLogistic(levels):
-            return jnp.asarray(random.integers(0, levels, shape), jnp.float32)
+    values = getattr(getattr(model, "observation", None), "values", None)
+    if values is not None:
+        return jnp.asarray(random.integers(0, values, shape), jnp.float32)
     return jnp.asarray(random.normal(size=shape), jnp.float32)
 
 

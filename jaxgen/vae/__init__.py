@@ -1,10 +1,10 @@
 """Variational autoencoders: one algorithm a file."""
 
+from jaxgen.observation import Bernoulli, DiscretizedLogistic, Gaussian
 from jaxgen.vae.autoencoder import Autoencoder
 from jaxgen.vae.iwae import IWAE
 from jaxgen.vae.linear_gaussian import LinearGaussianVAE
 from jaxgen.vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
-from jaxgen.vae.observation import Bernoulli, DiscretizedLogistic, Gaussian
 from jaxgen.vae.vae import VAE
 
 __all__ = [

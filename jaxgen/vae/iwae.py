@@ -21,10 +21,10 @@ import optax
 
 from jaxgen.distributions import log_mean_exp, normal_kl
 from jaxgen.errors import ConfigError
+from jaxgen.observation import Bernoulli, Observation
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
 from jaxgen.typing import Array
 from jaxgen.vae import vae
-from jaxgen.vae.observation import Bernoulli, Observation
 from jaxgen.vae.vae import VAE, draw
 
 

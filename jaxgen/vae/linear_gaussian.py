@@ -25,10 +25,10 @@ from jaxtyping import Float
 
 from jaxgen.distributions import LOG_2PI
 from jaxgen.errors import ConfigError
+from jaxgen.observation import Gaussian
 from jaxgen.train import Player, Variables
 from jaxgen.typing import Array
 from jaxgen.vae import vae
-from jaxgen.vae.observation import Gaussian
 from jaxgen.vae.vae import VAE
 
 

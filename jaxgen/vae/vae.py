@@ -29,10 +29,10 @@ from jaxtyping import Float
 from jaxgen import distributions
 from jaxgen.errors import ConfigError
 from jaxgen.nn import require_positive
+from jaxgen.observation import Bernoulli, Observation
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
 from jaxgen.typing import Array
 from jaxgen.vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
-from jaxgen.vae.observation import Bernoulli, Observation
 
 
 class Terms(NamedTuple):

@@ -1,9 +1,10 @@
-"""What a decoder's outputs mean: p(x | z) as Bernoulli, Gaussian or discretised logistic.
+"""What a network's outputs mean: each element's distribution, Bernoulli, Gaussian, categorical, ...
 
-An observation model turns the decoder's `[..., *shape, num_params]` into a distribution over
-examples `[..., *shape]` whose elements are independent given z. Its `grid` gives the points
-[V, ...] and the width of a cell [...] over which exp(log_prob) sums to 1. `values` is how many
-values an element takes, None for real numbers: what the data must be for a likelihood to be one.
+An observation model turns outputs `[..., *shape, num_params]` into a distribution over each element
+of examples `[..., *shape]`: p(x_i | z) of a decoder, p(x_i | x_<i) of an autoregressive model. Its
+`grid` gives the points [V, ...] and the width of a cell [...] or [V, ...] over which exp(log_prob)
+sums to 1. `values` is how many values an element takes, None for real numbers: what the data must
+be for a likelihood to be one.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from jaxtyping import Float
 from jaxgen import distributions
 from jaxgen.errors import ConfigError
 from jaxgen.typing import Array
+
+__all__ = ["Bernoulli", "Categorical", "DiscretizedLogistic", "Gaussian", "Observation"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Bernoulli:
         return jax.random.bernoulli(key, self.mean(params)).astype(jnp.float32)
 
     def normalize(self, x: Float[Array, "..."]) -> Array:
-        """Examples as the encoder sees them: unchanged."""
+        """Examples as a network sees them: unchanged."""
         return x
 
     def grid(self, params: Float[Array, "... p"]) -> tuple[Array, Array]:
@@ -89,7 +92,7 @@ class Gaussian:
         return params[..., 0] + jnp.exp(self.log_std(params)) * noise
 
     def normalize(self, x: Float[Array, "..."]) -> Array:
-        """Examples as the encoder sees them: unchanged."""
+        """Examples as a network sees them: unchanged."""
         return x
 
     def grid(self, params: Float[Array, "... p"]) -> tuple[Array, Array]:
@@ -148,8 +151,58 @@ class DiscretizedLogistic:
         return distributions.sample_discretized_logistic(key, mean, log_scale, self.levels)
 
     def normalize(self, x: Float[Array, "..."]) -> Array:
-        """Examples as the encoder sees them: scaled to [-1, 1]."""
+        """Examples as a network sees them: scaled to [-1, 1]."""
         return x / self._half - 1
+
+    def grid(self, params: Float[Array, "... p"]) -> tuple[Array, Array]:
+        """All levels, of width 1."""
+        return _levels(self.levels, params)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Whole levels 0 .. levels - 1; the parameters are their logits.
+
+    Attributes:
+      levels: how many there are: 256 for bytes.
+    """
+
+    levels: int
+
+    def __post_init__(self):
+        if self.levels < 2:
+            raise ConfigError(f"observation.levels: got {self.levels}, expected >= 2")
+
+    @property
+    def num_params(self) -> int:
+        """A logit for each level."""
+        return self.levels
+
+    @property
+    def values(self) -> int:
+        """How many values an element takes."""
+        return self.levels
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest level."""
+        return (0.0, self.levels - 1.0)
+
+    def log_prob(self, params: Float[Array, "... p"], x: Float[Array, "..."]) -> Array:
+        """log P(x) per element, [...]."""
+        return distributions.categorical_log_prob(x, params)
+
+    def mean(self, params: Float[Array, "... p"]) -> Array:
+        """The mean level, [...]."""
+        return jax.nn.softmax(params) @ jnp.arange(self.levels, dtype=params.dtype)
+
+    def sample(self, params: Float[Array, "... p"], key: jax.Array) -> Array:
+        """A draw of whole levels, [...]."""
+        return jax.random.categorical(key, params).astype(jnp.float32)
+
+    def normalize(self, x: Float[Array, "..."]) -> Array:
+        """Examples as a network sees them: scaled to [-1, 1]."""
+        return 2 * x / (self.levels - 1) - 1
 
     def grid(self, params: Float[Array, "... p"]) -> tuple[Array, Array]:
         """All levels, of width 1."""
@@ -161,4 +214,4 @@ def _levels(num, params):
     return jnp.broadcast_to(points, (num, *params.shape[:-1])), jnp.ones(params.shape[:-1])
 
 
-Observation = Bernoulli | Gaussian | DiscretizedLogistic
+Observation = Bernoulli | Gaussian | DiscretizedLogistic | Categorical

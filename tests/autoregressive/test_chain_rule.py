@@ -1,0 +1,183 @@
+"""What the chain rule promises, over the tiny autoregressive models."""
+
+import itertools
+import math
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from jaxgen.autoregressive import chain_rule
+
+
+@pytest.fixture(params=tiny.AUTOREGRESSIVE, scope="module")
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(name):
+    return tiny.experiment(name).model
+
+
+@pytest.fixture(scope="module")
+def variables(name):
+    """Parameters far from a fresh model's, so that elements depend on each other."""
+    return strong(name)
+
+
+@lru_cache
+def strong(name):
+    """Fresh parameters with noise of every scale the model starts from, and more."""
+    leaves, tree = jax.tree.flatten(tiny.fresh(name).variables)
+    keys = jax.random.split(jax.random.key(7), len(leaves))
+    noise = [0.5 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(tree, [x + n for x, n in zip(leaves, noise, strict=True)])
+
+
+def discrete(model):
+    return model.observation.values is not None
+
+
+def states(model):
+    """Every state of a discrete model, [V^D, *shape]."""
+    values, dim = model.observation.values, math.prod(model.shape)
+    assert values**dim <= 4096, "a tiny model has at most 4096 states"
+    rows = np.array(list(itertools.product(range(values), repeat=dim)), np.float32)
+    return jnp.asarray(rows.reshape(-1, *model.shape))
+
+
+def labels(model):
+    """Each condition to test: none, or every class."""
+    num = getattr(model, "num_classes", 0)
+    return [{"label": y} for y in range(num)] if num else [{}]
+
+
+def full(condition, num):
+    return {name: jnp.full(num, value) for name, value in condition.items()}
+
+
+def test_probabilities_of_all_states_sum_to_one(model, variables):
+    if not discrete(model):
+        pytest.skip("a density: integrated in its own test")
+    x, evaluate = states(model), jax.jit(model.log_prob)
+    for condition in labels(model):
+        total = np.exp(np.asarray(evaluate(variables, x, **full(condition, len(x))), np.float64))
+        assert abs(total.sum() - 1) < 1e-5
+    if getattr(model, "num_classes", 0):
+        assert abs(np.exp(np.asarray(evaluate(variables, x), np.float64)).sum() - 1) < 1e-5
+
+
+def test_samples_have_the_frequencies_of_their_probabilities(model, variables):
+    """Chi-square over the states whose expected count is at least 5, the others pooled."""
+    if not discrete(model):
+        pytest.skip("a density")
+    num, condition, x = 20_000, labels(model)[-1], states(model)
+    sample = jax.jit(model.sample, static_argnames="num")
+    drawn = np.asarray(sample(variables, jax.random.key(3), num, **full(condition, num)))
+    weights = model.observation.values ** np.arange(math.prod(model.shape))[::-1]
+    counts = np.bincount((drawn.reshape(num, -1) @ weights).astype(int), minlength=len(x))
+    log_prob = jax.jit(model.log_prob)(variables, x, **full(condition, len(x)))
+    expected = num * np.exp(np.asarray(log_prob, np.float64))
+    often = expected >= 5
+    seen = np.append(counts[often], counts[~often].sum())
+    wanted = np.append(expected[often], expected[~often].sum())
+    seen, wanted = seen[wanted > 0], wanted[wanted > 0]
+    statistic, freedom = ((seen - wanted) ** 2 / wanted).sum(), len(seen) - 1
+    assert statistic < freedom + 5 * math.sqrt(2 * freedom) + 10
+
+
+def jacobian(model, variables, x, condition):
+    """sum over parameters and examples of |d params_i / d x_j|, [D, D]."""
+    one = {name: jnp.full(1, value) for name, value in condition.items()}
+
+    def outputs(x):
+        params = model.conditionals(variables, x.reshape(1, *model.shape), **one)
+        return params.reshape(-1, params.shape[-1])
+
+    slopes = jax.jit(jax.vmap(jax.jacrev(outputs)))(x.reshape(len(x), -1))
+    return np.abs(np.asarray(slopes)).sum(axis=(0, 2))
+
+
+def test_the_jacobian_is_the_dependency_set(name, model, variables):
+    """Exactly zero outside it, and nowhere zero inside."""
+    order, depends = model.order, model.dependencies()
+    assert sorted(order) == list(range(math.prod(model.shape)))
+    rank = np.argsort(order)
+    assert not (depends & (rank[None, :] >= rank[:, None])).any(), "an element sees itself or later"
+    x = tiny.examples(model, 8) + 0.1  # off the corners, where rectifiers may be flat
+    slopes = jacobian(model, variables, x, labels(model)[-1])
+    np.testing.assert_array_equal(slopes > 0, depends)
+
+
+def test_fast_naive_and_fixed_point_samplers_draw_the_same(model, variables):
+    num, condition = 32, labels(model)[-1]
+    drawn = []
+    for sampler in (type(model).generate, chain_rule.naive, chain_rule.jacobi):
+
+        @jax.jit
+        def draw(variables, key, sampler=sampler):
+            choose = chain_rule.drawing(model.observation, key)
+            return sampler(model, variables, choose, num, **full(condition, num))
+
+        drawn.append(np.asarray(draw(variables, jax.random.key(11))))
+    fast, slow, fixed = drawn
+    assert len(np.unique(slow)) > 1
+    if discrete(model):
+        np.testing.assert_array_equal(fast, slow)
+        np.testing.assert_array_equal(fixed, slow)
+    else:
+        np.testing.assert_allclose(fast, slow, rtol=2e-4, atol=2e-4)
+        np.testing.assert_allclose(fixed, slow, rtol=2e-4, atol=2e-4)
+
+
+def test_sample_is_what_generate_draws(model, variables):
+    choose = chain_rule.drawing(model.observation, jax.random.key(2))
+    condition = full(labels(model)[-1], 8)
+    same = jax.jit(lambda v: model.generate(v, choose, 8, **condition))(variables)
+    np.testing.assert_array_equal(
+        jax.jit(lambda v: model.sample(v, jax.random.key(2), 8, **condition))(variables), same
+    )
+
+
+def test_completions_keep_what_is_known_and_follow_the_conditionals(model, variables):
+    x = tiny.examples(model, 16)
+    mask = np.random.default_rng(3).random(x.shape) < 0.5
+    condition = full(labels(model)[-1], 16)
+    complete = jax.jit(lambda v, x: model.complete(v, jax.random.key(4), x, mask, **condition))
+    done = np.asarray(complete(variables, x))
+    np.testing.assert_array_equal(done[mask], np.asarray(x)[mask])
+    assert (done[~mask] != np.asarray(x)[~mask]).any()
+    elsewhere = jnp.where(mask, x, 0)
+    np.testing.assert_array_equal(complete(variables, elsewhere), done)
+    choose = chain_rule.keeping(
+        chain_rule.drawing(model.observation, jax.random.key(4)), x, jnp.asarray(mask)
+    )
+    slow = jax.jit(lambda v: chain_rule.naive(model, v, choose, 16, **condition))(variables)
+    np.testing.assert_allclose(done, slow, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_extreme_parameters_and_flat_images_give_finite_numbers(model, variables, dtype):
+    """Logits of magnitude 1e4, all-black and all-white images: no NaN in values or gradients."""
+    values = model.observation.values or 2
+    x = jnp.stack([jnp.zeros(model.shape), jnp.full(model.shape, values - 1.0)])
+    condition = full(labels(model)[-1], 2)
+    loud = jax.tree.map(lambda v: (100 * v).astype(dtype).astype(v.dtype), variables)
+
+    def total(v, x):
+        return model.log_prob(v, x, **condition).sum()
+
+    value, slopes = jax.jit(jax.value_and_grad(total))(loud, x.astype(dtype).astype(jnp.float32))
+    assert not np.isnan(value)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
+
+
+def test_conditionals_have_a_row_of_parameters_for_each_element(model, variables):
+    x = tiny.examples(model, 4)
+    params = jax.jit(model.conditionals)(variables, x, **full(labels(model)[-1], 4))
+    assert params.shape == (4, *model.shape, model.observation.num_params)
+    assert params.dtype == jnp.float32
