@@ -18,7 +18,7 @@ import optax
 from jax.sharding import Mesh
 
 from jaxgen import parallel
-from jaxgen.autoregressive import Ordering, fvbn
+from jaxgen.autoregressive import Ordering, fvbn, tabular
 from jaxgen.experiment import Experiment, Settings
 from jaxgen.nn import MLP
 from jaxgen.observation import DiscretizedLogistic, Gaussian
@@ -32,6 +32,10 @@ _mlp = partial(vae.mlp, (2, 2), latent_dim=2, hidden=(3,))
 
 AUTOREGRESSIVE = {  # at most 4096 states each; tests/autoregressive/test_chain_rule.py too
     "fvbn": lambda: fvbn.FVBN((2, 3, 1)),
+    "independent": lambda: tabular.independent((2, 3, 1)),
+    "ar1": lambda: tabular.MarkovChain((2, 3, 1), 1, levels=3),
+    "ar2 stationary": lambda: tabular.MarkovChain((2, 3, 1), 2, stationary=True),
+    "joint table": lambda: tabular.JointTable((2, 2, 1), 3, Ordering("column")),
     "fvbn random order": lambda: fvbn.FVBN((2, 3, 1), Ordering("random", 1)),
 }
 NOISY: set[str] = set()  # those whose loss draws numbers: masks, orders, dropout

@@ -2,8 +2,11 @@
 
 from jaxgen.autoregressive.fvbn import FVBN
 from jaxgen.autoregressive.ordering import Ordering
+from jaxgen.autoregressive.tabular import JointTable, MarkovChain
 
 __all__ = [
     "FVBN",
+    "JointTable",
+    "MarkovChain",
     "Ordering",
 ]
