@@ -87,8 +87,9 @@ class Experiment:
 def require_fit(model: Any, dataset: Dataset) -> None:
     """Raises ConfigError unless the model is one of these data.
 
-    The shapes must agree, and a model with an observation must be over as many values as the data
-    take: a density of whole numbers, or a Bernoulli of grey pixels, is no likelihood.
+    The shapes must agree, a model with an observation must be over as many values as the data
+    take (a density of whole numbers, or a Bernoulli of grey pixels, is no likelihood), and one that
+    is conditioned on a class needs data with as many classes.
     """
     if tuple(model.shape) != dataset.shape:
         raise ConfigError(
@@ -100,7 +101,14 @@ def require_fit(model: Any, dataset: Dataset) -> None:
         raise ConfigError(
             f"--data.transform {dataset.config.transform}: gives {_kind(dataset.values)}, but "
             f"{type(observation).__name__} is for {_kind(observation.values)}.\n"
-            "Try: binarise for Bernoulli, levels for DiscretizedLogistic, dequantise for Gaussian"
+            "Try: binarise for Bernoulli, levels for Categorical or DiscretizedLogistic, "
+            "dequantise for Gaussian"
+        )
+    num_classes = getattr(model, "num_classes", 0)
+    if num_classes and num_classes != dataset.num_classes:
+        raise ConfigError(
+            f"--data.name {dataset.config.name}: has {dataset.num_classes or 'no'} classes, "
+            f"the model is conditioned on {num_classes}"
         )
 
 

@@ -4,20 +4,32 @@ Which picture a model gets follows from the methods it has. All functions return
 [H, W, 3]; the caller writes them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxgen import pictures
+from jaxgen.autoregressive import chain_rule
 from jaxgen.data import Dataset, display
+from jaxgen.data.mu_law import mu_law_decode
 from jaxgen.errors import ConfigError
 from jaxgen.train import Key, Variables
 
+_UNKNOWN = 0.55  # the grey of a pixel that is not given
+_VECTORS = ("completed from the first half", "test data")
+
 
 def draw(
-    model: Any, variables: Variables, key: Key, num: int, *, mean: bool = True
+    model: Any,
+    variables: Variables,
+    key: Key,
+    num: int,
+    *,
+    mean: bool = True,
+    condition: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> tuple[np.ndarray, str]:
     """`num` samples in the model's space, and what they are in a word.
 
@@ -28,6 +40,7 @@ def draw(
       num: how many.
       mean: for a model with latents the means E[x | z] of z ~ p(z), as is the custom in pictures of
         VAEs, rather than draws from p(x | z).
+      condition: what a conditional model is given, as `conditions` makes it.
 
     Raises:
       ConfigError: the model cannot sample.
@@ -41,7 +54,76 @@ def draw(
         z = jax.random.normal(jax.random.split(key)[0], (num, model.latent_dim))  # as `sample` does
         return np.asarray(jax.jit(model.decode)(variables, z)), "means of p(x | z)"
     sample = jax.jit(model.sample, static_argnames="num")
-    return np.asarray(sample(variables, key, num=num)), "samples"
+    return np.asarray(sample(variables, key, num=num, **condition)), "samples"
+
+
+def conditions(
+    model: Any, dataset: Callable[[], Dataset], num: int, label: int | None = None
+) -> dict[str, np.ndarray]:
+    """What `num` samples are conditioned on; {} for a model without conditions.
+
+    Args:
+      model: with `num_classes` or `context_dim`, if it is conditional.
+      dataset: loads the data, whose test examples give the contexts.
+      num: of samples.
+      label: the class of all samples; by default the classes one after the other, equally often.
+
+    Raises:
+      ConfigError: the model has no such class.
+    """
+    classes, found = getattr(model, "num_classes", 0), {}
+    if label is not None and not 0 <= label < classes:
+        known = f"0 .. {classes - 1}" if classes else "none: the model is not class-conditional"
+        raise ConfigError(f"--label: got {label}, expected {known}")
+    if classes:
+        found["label"] = np.arange(num) * classes // num if label is None else np.full(num, label)
+    if getattr(model, "context_dim", 0):
+        context = dataset().batch("test", num)["context"]
+        found["context"] = np.resize(context, (num, *context.shape[1:]))
+    return found
+
+
+def in_rows(model: Any, num: int, label: int | None = None) -> tuple[int, int | None]:
+    """(how many samples, how many columns) make a picture with a row for each class."""
+    classes = getattr(model, "num_classes", 0)
+    if not classes or label is not None:
+        return num, None
+    columns = -(-num // classes)
+    return columns * classes, columns
+
+
+def complete(
+    model: Any,
+    variables: Variables,
+    key: Key,
+    fields: Mapping[str, np.ndarray],
+    known: np.ndarray,
+    times: int = 1,
+) -> np.ndarray:
+    """Completions of examples where `known` [*shape] is False: [N, times, *shape].
+
+    Args:
+      model: with `complete`.
+      variables: of the model.
+      key: of the draws.
+      fields: {'image': [N, *shape]} and what a conditional model is given.
+      known: True where an element is given.
+      times: completions of each example.
+
+    Raises ConfigError if the model cannot complete.
+    """
+    _require(model, "complete")
+    fields = {name: np.repeat(value, times, axis=0) for name, value in fields.items()}
+    condition, x = chain_rule.conditions(model, fields), fields["image"]
+    done = jax.jit(model.complete)(variables, key, x, jax.numpy.asarray(known), **condition)
+    return np.asarray(done).reshape(-1, times, *x.shape[1:])
+
+
+def half(shape: tuple[int, ...], known: str) -> np.ndarray:
+    """bool [*shape]: the upper or the left half of an image, the first half of a vector."""
+    mask, along = np.zeros(shape, bool), 1 if known == "left" and len(shape) > 1 else 0
+    mask[(slice(None),) * along + (slice(shape[along] // 2),)] = True
+    return mask
 
 
 def reconstruct(model: Any, variables: Variables, x: np.ndarray) -> np.ndarray:
@@ -74,12 +156,15 @@ def progress(
     model: Any, variables: Variables, dataset: Dataset, key: Key, caption: str, num: int = 64
 ) -> np.ndarray:
     """What is drawn while training: samples, or reconstructions, beside real examples."""
+    num, columns = in_rows(model, num)
     real = dataset.examples("test", num)
     if hasattr(model, "sample"):
-        made, kind = draw(model, variables, key, num)
+        condition = conditions(model, lambda: dataset, num)
+        made, kind = draw(model, variables, key, num, condition=condition)
     else:
         made, kind = reconstruct(model, variables, real), "reconstructions"
-    return picture(made, dataset.record(), real, (f"{kind}, {caption}", "test data"))
+    captions = (f"{kind}, {caption}", "test data")
+    return picture(made, dataset.record(), real, captions, columns=columns)
 
 
 def picture(
@@ -87,6 +172,7 @@ def picture(
     form: Mapping[str, Any],
     real: np.ndarray | None = None,
     captions: tuple[str, str] = ("samples", "real"),
+    columns: int | None = None,
 ) -> np.ndarray:
     """Examples x [N, *shape] in the model's space, beside real ones where these are given.
 
@@ -95,9 +181,10 @@ def picture(
       form: the record of its data: `transform` and `levels` say what the values mean.
       real: examples of the same shape.
       captions: for x and real.
+      columns: of images; default near a square.
     """
     real = None if real is None else _display(real, form)
-    return pictures.show(_display(x, form), real, captions=captions)
+    return pictures.show(_display(x, form), real, captions=captions, columns=columns)
 
 
 def paired(real: np.ndarray, made: np.ndarray, form: Mapping[str, Any]) -> np.ndarray:
@@ -114,7 +201,24 @@ def walks(made: np.ndarray, form: Mapping[str, Any]) -> np.ndarray:
     return pictures.rows(_display(made, form))
 
 
+def completions(
+    real: np.ndarray, known: np.ndarray, made: np.ndarray, form: Mapping[str, Any]
+) -> np.ndarray:
+    """A row for each example: what was given, completions [N, K, *shape], the example itself.
+
+    Vectors are drawn one below the other, beside the examples they begin as.
+    """
+    if real.ndim != 4:
+        made = made.reshape(-1, *real.shape[1:])
+        return picture(made, form, np.repeat(real, len(made) // len(real), 0), _VECTORS)
+    shown, done = _display(real, form), _display(made, form)
+    given = np.where(known, shown, _UNKNOWN)
+    return pictures.rows(np.concatenate([given[:, None], done, shown[:, None]], axis=1))
+
+
 def _display(x, form):
+    if form.get("sample_rate") and form["transform"] == "levels":
+        return mu_law_decode(x, form["levels"])
     return display(x, transform=form["transform"], levels=form["levels"])
 
 

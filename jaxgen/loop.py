@@ -96,9 +96,15 @@ def run(
 
 def validate(model: Any, state: TrainState, dataset: Dataset) -> dict[str, float]:
     """Means over (at most 1000 examples of) the validation split, of what the model can say."""
-    x = dataset.examples("validation", _VALIDATION_EXAMPLES)
-    key = jax.random.key(0)
-    found = measure(model, evaluation_variables(state), x, key, num_samples=VALIDATION_SAMPLES)
+    fields = dataset.batch("validation", _VALIDATION_EXAMPLES)
+    found = measure(
+        model,
+        evaluation_variables(state),
+        fields.pop("image"),
+        jax.random.key(0),
+        num_samples=VALIDATION_SAMPLES,
+        fields=fields,
+    )
     found.pop("code", None)
     if "iwae" in found:
         found[f"iwae_{VALIDATION_SAMPLES}"] = found.pop("iwae")

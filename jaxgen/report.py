@@ -33,6 +33,7 @@ FINAL = {
     "samples": "Samples",
     "reconstructions": "Reconstructions",
     "interpolation": "Interpolations",
+    "completions": "Completions: given, drawn, and the truth",
 }
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
 

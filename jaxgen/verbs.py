@@ -6,6 +6,7 @@ jaxgen check runs/vae_digits          the certificate: the laws of this model, e
 jaxgen sample runs/vae_digits         samples, as a picture or as .npz
 jaxgen reconstruct runs/vae_digits    test examples and their reconstructions
 jaxgen interpolate runs/vae_digits    between the codes of test examples
+jaxgen complete runs/nade_digits      test examples of which half is given
 jaxgen report runs/vae_digits         one page with everything
 """
 
@@ -39,8 +40,11 @@ def evaluate(run: RunFolder, *, split: str = "test", num_samples: int = 500, see
     _positive("num-samples", num_samples)
     trained = load(run)
     dataset = trained.dataset()
-    x = dataset.examples(split)
-    measured = measure(trained.model, trained.variables, x, key, num_samples=num_samples)
+    fields = dataset.batch(split)
+    x = fields.pop("image")
+    measured = measure(
+        trained.model, trained.variables, x, key, num_samples=num_samples, fields=fields
+    )
     table = records(
         measured,
         num_samples=num_samples,
@@ -74,8 +78,9 @@ def check(run: RunFolder, *, seed: int = 0) -> int:
 
     key = jax.random.key(_seed(seed))
     trained = load(run)
-    x = jax.numpy.asarray(trained.dataset().examples("test", 128))
-    laws = certificate(Subject(trained.experiment, trained.variables, x, key))
+    fields = trained.dataset().batch("test", 128)
+    x = jax.numpy.asarray(fields.pop("image"))
+    laws = certificate(Subject(trained.experiment, trained.variables, x, key, fields))
     passed = all(law.passed for law in laws)
     for law in laws:
         mark = "holds" if law.passed else "FAILS"
@@ -94,6 +99,7 @@ def sample(
     num: int = 64,
     seed: int = 0,
     values: Literal["means", "draws"] | None = None,
+    label: int | None = None,
     out: Path | None = None,
 ) -> int:
     """Draw samples, as a picture (.png) or as an array in the model's space (.npz).
@@ -104,6 +110,8 @@ def sample(
       seed: of the draws.
       values: for a model with latents, means of p(x | z) or draws from it. Default: means in a
         picture, as is the custom, and draws in an array.
+      label: for a class-conditional model, the class of all samples. Default: the classes one after
+        the other, in a picture a row for each, with as many samples as fill the rows.
       out: FILE.png or FILE.npz. Default: samples.png in the run folder.
     """
     import jax
@@ -117,8 +125,12 @@ def sample(
     trained = load(run)
     target = out or trained.folder / "samples.png"
     values = values or ("means" if target.suffix == ".png" else "draws")
-    x, kind = gallery.draw(trained.model, trained.variables, key, num, mean=values == "means")
-    _save(target, x, gallery.picture(x, trained.data_record))
+    num, columns = _in_rows(trained.model, num, label, target)
+    condition = gallery.conditions(trained.model, trained.dataset, num, label)
+    x, kind = gallery.draw(
+        trained.model, trained.variables, key, num, mean=values == "means", condition=condition
+    )
+    _save(target, x, gallery.picture(x, trained.data_record, columns=columns), **condition)
     print(f"{num} {kind}, seed {seed}\n{target}")
     return 0
 
@@ -169,6 +181,45 @@ def interpolate(run: RunFolder, *, num: int = 8, points: int = 11, out: Path | N
     return 0
 
 
+def complete(
+    run: RunFolder,
+    *,
+    num: int = 12,
+    times: int = 6,
+    known: Literal["upper", "left"] = "upper",
+    seed: int = 0,
+    out: Path | None = None,
+) -> int:
+    """Complete test examples of which half is given (.png: given, completions, truth; or .npz).
+
+    Args:
+      run: the run folder, wherever it is.
+      num: rows.
+      times: completions of each.
+      known: which half is given; of a vector it is the first.
+      seed: of the draws.
+      out: FILE.png or FILE.npz. Default: completions.png in the run folder.
+    """
+    import jax
+
+    from jaxgen import gallery
+    from jaxgen.run import load
+
+    key = jax.random.key(_seed(seed))
+    _positive("num", num)
+    _positive("times", times)
+    _require_suffix(out)
+    trained = load(run)
+    target = out or trained.folder / "completions.png"
+    fields = trained.dataset().batch("test", num)
+    real, mask = fields["image"], gallery.half(trained.model.shape, known)
+    made = gallery.complete(trained.model, trained.variables, key, fields, mask, times)
+    picture = gallery.completions(real, mask, made, trained.data_record)
+    _save(target, made, picture, real=real, known=mask)
+    print(f"{len(real)} test examples, {times} completions each, seed {seed}\n{target}")
+    return 0
+
+
 def report(run: RunFolder) -> int:
     """Write report.html: curves, pictures, numbers, environment, how to repeat it; one file.
 
@@ -182,12 +233,19 @@ def report(run: RunFolder) -> int:
     return 0
 
 
-COMMANDS = (evaluate, check, sample, reconstruct, interpolate, report)
+COMMANDS = (evaluate, check, sample, reconstruct, interpolate, complete, report)
 
 
 def _require_suffix(out):
     if out is not None and out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out: got {out}, expected FILE.png or FILE.npz")
+
+
+def _in_rows(model, num, label, target):
+    """A picture has a whole row for each class; an array holds what was asked for."""
+    from jaxgen import gallery
+
+    return gallery.in_rows(model, num, label) if target.suffix == ".png" else (num, None)
 
 
 def _save(target, x, picture, **more):

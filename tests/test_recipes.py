@@ -8,18 +8,24 @@ import pytest
 
 import jaxgen
 from jaxgen.cli import launch
+from jaxgen.data import prepare
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 NOT_RECIPES = ("__init__", "benchmark")
 RECIPES = sorted(p.stem for p in EXPERIMENTS.glob("*.py") if not p.stem.startswith(NOT_RECIPES))
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-SMALL = {"vae_fashion_mnist": ["--batch-size", "16"]}
+SMALL = {
+    name: ["--batch-size", "16"]
+    for name in ("vae_fashion_mnist", "nade_fashion_mnist", "pixel_cnn_fashion_mnist")
+}
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_trains_and_loads(name, tmp_path, capsys):
-    if name == "vae_fashion_mnist" and not FASHION_MNIST.exists():
+    if name.endswith("fashion_mnist") and not FASHION_MNIST.exists():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
+    if name.endswith("cifar10") and not prepare.find("cifar10", None):
+        pytest.skip("CIFAR-10 is not prepared here")
     recipe = getattr(importlib.import_module(f"experiments.{name}"), name)
     flags = ["--steps", "4", "--log-every", "2", "--workdir", str(tmp_path / "run")]
     assert launch(recipe, flags + SMALL.get(name, [])) == 0, capsys.readouterr().err

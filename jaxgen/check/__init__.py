@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import jax
 
-from jaxgen.check import bounds, training
+from jaxgen.check import autoregressive, bounds, training
 from jaxgen.check.law import Law, Subject, at_least, at_most, largest_difference
 
 __all__ = ["Law", "Subject", "at_least", "at_most", "certificate", "largest_difference"]
@@ -19,6 +19,7 @@ _LAWS = (  # (a method the model must have, the laws that then hold)
     ("players", training.purity),
     ("init", training.specification),
     ("sample", bounds.sampling),
+    *(("conditionals", law) for law in autoregressive.LAWS),
     ("log_weights", bounds.observation),
     ("log_weights", bounds.agreement),
     ("log_weights", bounds.divergence),
@@ -35,4 +36,17 @@ def certificate(subject: Subject) -> list[Law]:
         if hasattr(subject.model, method):
             own = replace(subject, key=jax.random.fold_in(subject.key, i))
             outcomes += law(own)
+    if hasattr(subject.model, "components"):
+        outcomes += _of_components(subject)
+    return outcomes
+
+
+def _of_components(subject):
+    """The laws of the first and the last autoregressive model of a mixture of them."""
+    outcomes, components = [], subject.model.components()
+    for number in sorted({0, len(components) - 1}):
+        own = replace(subject, experiment=replace(subject.experiment, model=components[number]))
+        for law in autoregressive.LAWS:
+            found = law(own)
+            outcomes += [x._replace(law=f"component {number + 1}: {x.law}") for x in found]
     return outcomes

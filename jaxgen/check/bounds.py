@@ -29,7 +29,8 @@ _SIGMAS = 5.0  # of a two-sided test: a false alarm once in two million
 def sampling(subject: Subject) -> list[Law]:
     """Samples are finite, of the right shape, and in the range of the data."""
     sample = jax.jit(subject.model.sample, static_argnames="num")
-    x = np.asarray(sample(subject.variables, subject.key, num=64))
+    condition = subject.conditions(64)
+    x = np.asarray(sample(subject.variables, subject.key, num=64, **condition))
     low, high = subject.model.observation.range
     outside = np.sum(~np.isfinite(x) | (x < low) | (x > high))
     wrong_shape = x.shape != (64, *subject.x.shape[1:])

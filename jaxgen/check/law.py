@@ -1,11 +1,13 @@
 """A law: a statement about a model that a figure settles."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxgen.autoregressive import chain_rule
 from jaxgen.experiment import Experiment
 from jaxgen.train import Key, Variables
 
@@ -19,17 +21,29 @@ class Subject:
       variables: of the model, trained or fresh.
       x: [N, *shape] examples in the model's space.
       key: randomness of the tests.
+      fields: what else is known of the examples: {'label': [N]}.
     """
 
     experiment: Experiment
     variables: Variables
     x: jax.Array
     key: Key
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def model(self) -> Any:
         """The model."""
         return self.experiment.model
+
+    @property
+    def batch(self) -> dict[str, Any]:
+        """The examples as a loss takes them."""
+        return {**self.fields, "image": self.x}
+
+    def conditions(self, num: int) -> dict[str, Any]:
+        """What the model is conditioned on, for `num` examples: those of the first ones, again."""
+        found = chain_rule.conditions(self.model, self.fields)
+        return {name: np.resize(value, (num, *value.shape[1:])) for name, value in found.items()}
 
 
 class Law(NamedTuple):

@@ -45,7 +45,7 @@ def ownership(subject: Subject) -> list[Law]:
     foreign, still = 0.0, 0
     for player in players:
         move = jax.jit(partial(update, player))
-        moved, _ = move(state, {"image": subject.x}, subject.key)
+        moved, _ = move(state, subject.batch, subject.key)
         for network, variables in subject.variables.items():
             change = largest_difference(variables["params"], moved.variables[network]["params"])
             if network not in player.owns:
@@ -79,7 +79,7 @@ def purity(subject: Subject) -> list[Law]:
         return train_step(players, state, batch, order=subject.experiment.order)[0]
 
     players = subject.experiment.players()
-    compiled, batch = jax.jit(step), {"image": subject.x}
+    compiled, batch = jax.jit(step), subject.batch
     state = init_state(subject.key, subject.variables, players)
     state = state.replace(step=jnp.asarray(7, jnp.int32))
     first, second = compiled(state, batch), compiled(state, batch)

@@ -8,14 +8,17 @@ the first inequality for every draw (Jensen), the second in expectation. A unit 
 posterior mean varies over the data: Var_x(E_q[z_j]) > 0.01 (Burda et al., 2016, section 5.2).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.autoregressive import chain_rule
 from jaxgen.distributions import log_mean_exp
 from jaxgen.train import Key, Variables
 
@@ -47,23 +50,29 @@ class Record:
 
 
 def per_example(
-    function: Callable[[jax.Array, Key], dict[str, jax.Array]], x: np.ndarray, key: Key
+    function: Callable[[Any, Key], dict[str, jax.Array]], x: Any, key: Key
 ) -> dict[str, np.ndarray]:
-    """`function` over batches of `x` [N, ...]: {name: [N, ...]}.
+    """`function` over batches of `x` [N, ...], an array or a tree of them: {name: [N, ...]}.
 
     The last batch is filled up with copies, so that there is one compilation and `function` sees
     one shape; batch i draws from `fold_in(key, i)`.
     """
-    parts = []
-    for i, start in enumerate(range(0, len(x), BATCH)):
-        indices = np.minimum(np.arange(start, start + BATCH), len(x) - 1)
-        values = function(x[indices], jax.random.fold_in(key, i))
+    parts, num = [], len(jax.tree.leaves(x)[0])
+    for i, start in enumerate(range(0, num, BATCH)):
+        indices = np.minimum(np.arange(start, start + BATCH), num - 1)
+        values = function(jax.tree.map(lambda leaf: leaf[indices], x), jax.random.fold_in(key, i))  # noqa: B023 (called at once)
         parts.append({name: np.asarray(value) for name, value in values.items()})
-    return {name: np.concatenate([p[name] for p in parts])[: len(x)] for name in parts[0]}
+    return {name: np.concatenate([p[name] for p in parts])[:num] for name in parts[0]}
 
 
 def measure(
-    model: Any, variables: Variables, x: np.ndarray, key: Key, *, num_samples: int
+    model: Any,
+    variables: Variables,
+    x: np.ndarray,
+    key: Key,
+    *,
+    num_samples: int,
+    fields: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, np.ndarray]:
     """All that the model can say about each example, by the methods it has.
 
@@ -73,12 +82,17 @@ def measure(
       x: [N, *shape], in the model's space.
       key: randomness of the posterior draws.
       num_samples: k, the importance samples per example.
+      fields: what else is known of the examples, {'label': [N]}: a conditional model looks there.
 
     Returns:
-      Of {log_prob, elbo, iwae, gap, kl, squared_error: [N], code: [N, Z]} what the model has; nats,
-      but for the squared error. `gap` is log_prob - iwae, >= 0 in expectation.
+      Of {log_prob, log_prob_given_label, bayes_accuracy, elbo, iwae, gap, kl, squared_error: [N],
+      code: [N, Z]} what the model has; nats, but for the squared error and the accuracy. `gap` is
+      log_prob - iwae, >= 0 in expectation. Of a class-conditional model `log_prob` is the marginal
+      under equally probable classes, and the accuracy that of the class with the largest p(x | y).
     """
-    return per_example(partial(_measure(model, num_samples), variables), x, key)
+    batch = {**fields, "image": x}
+    batch = {name: batch[name] for name in ("image", *chain_rule.conditions(model, batch))}
+    return per_example(partial(_measure(model, num_samples), variables), batch, key)
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
@@ -107,10 +121,10 @@ def importance_weights(
 def _measure(model, num_samples):
     """The compiled function behind `measure`, one for each model and k."""
 
-    def function(variables, x, key):
-        found = {}
+    def function(variables, batch, key):
+        x, found = batch["image"], {}
         if hasattr(model, "log_prob"):
-            found["log_prob"] = model.log_prob(variables, x)
+            found |= _log_prob(model, variables, batch)
         if hasattr(model, "log_weights"):
             weights = importance_weights(model, variables, x, key, num_samples)
             found["elbo"] = weights.mean(axis=0)
@@ -125,6 +139,20 @@ def _measure(model, num_samples):
         return found
 
     return jax.jit(function)
+
+
+def _log_prob(model, variables, batch):
+    """What a model with an exact density says; of all its classes, if it is given one."""
+    condition = chain_rule.conditions(model, batch)
+    if "label" not in condition:
+        return {"log_prob": model.log_prob(variables, batch["image"], **condition)}
+    label = condition["label"].astype(int)
+    given = chain_rule.log_prob_per_class(model, variables, batch["image"], **condition)
+    return {
+        "log_prob": log_mean_exp(given),
+        "log_prob_given_label": jnp.take_along_axis(given, label[None], axis=0)[0],
+        "bayes_accuracy": (given.argmax(axis=0) == label).astype(jnp.float32),
+    }
 
 
 def records(
@@ -147,7 +175,8 @@ def records(
     """
     number = next(iter(measured.values())).shape[0]
     make = partial(Record, split=split, num=number, protocol=protocol)
-    names = {"log_prob": "log_prob", "elbo": "elbo", "iwae": f"iwae_{num_samples}"}
+    names = {name: name for name in ("log_prob", "log_prob_given_label", "elbo")}
+    names |= {"iwae": f"iwae_{num_samples}"}
     table = []
     for name, metric in names.items():
         if name in measured:
@@ -156,6 +185,8 @@ def records(
             if (bits := bits_per_dim(-value)) is not None:
                 scale = bits_per_dim(1.0) - bits_per_dim(0.0)
                 table.append(make(f"{metric}_bits_per_dim", bits, error * scale, "bits/dim"))
+    if "bayes_accuracy" in measured:
+        table.append(make("bayes_accuracy", *mean_and_error(measured["bayes_accuracy"]), "share"))
     if "gap" in measured:
         table.append(
             make(f"log_prob_minus_iwae_{num_samples}", *mean_and_error(measured["gap"]), "nats")

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -113,65 +113,55 @@ def test_the_jacobian_is_the_dependency_set(name, model, variables):
     np.testing.assert_array_equal(slopes > 0, depends)
 
 
-def test_fast_naive_and_fixed_point_samplers_draw_the_same(model, variables):
-    num, condition = 32, labels(model)[-1]
-    drawn = []
-    for sampler in (type(model).generate, chain_rule.naive, chain_rule.jacobi):
+NUM = 16
 
-        @jax.jit
-        def draw(variables, key, sampler=sampler):
-            choose = chain_rule.drawing(model.observation, key)
-            return sampler(model, variables, choose, num, **full(condition, num))
 
-        drawn.append(np.asarray(draw(variables, jax.random.key(11))))
-    fast, slow, fixed = drawn
+@lru_cache
+def samplers(name):
+    """The fast, the naive and the fixed-point sampler, compiled: (variables, key, x, mask)."""
+    model = tiny.experiment(name).model
+    condition = full(labels(model)[-1], NUM)
+
+    def slow(sampler, variables, key, x, mask):
+        choose = chain_rule.drawing(model.observation, key)
+        choose = chain_rule.keeping(choose, x, mask)
+        return sampler(model, variables, choose, NUM, **condition)
+
+    fast = jax.jit(lambda v, key, x, mask: model.complete(v, key, x, mask, **condition))
+    return fast, *(jax.jit(partial(slow, s)) for s in (chain_rule.naive, chain_rule.jacobi))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_fast_naive_and_fixed_point_samplers_draw_the_same(name, model, variables, share):
+    """Samples, and completions of examples of which half is known."""
+    mask = jnp.asarray(np.random.default_rng(3).random((NUM, *model.shape)) < share)
+    x = tiny.examples(model, NUM)
+    args = (variables, jax.random.key(11))
+    fast, slow, fixed = (np.asarray(draw(*args, x, mask)) for draw in samplers(name))
     assert len(np.unique(slow)) > 1
-    if discrete(model):
-        np.testing.assert_array_equal(fast, slow)
-        np.testing.assert_array_equal(fixed, slow)
-    else:
-        np.testing.assert_allclose(fast, slow, rtol=2e-4, atol=2e-4)
-        np.testing.assert_allclose(fixed, slow, rtol=2e-4, atol=2e-4)
+    tolerance = 0 if discrete(model) else 2e-4
+    np.testing.assert_allclose(fast, slow, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(fixed, slow, rtol=tolerance, atol=tolerance)
+    np.testing.assert_array_equal(fast[mask], np.asarray(x)[mask])
+    elsewhere = jnp.where(mask, x, 0)  # what is unknown does not matter
+    np.testing.assert_array_equal(samplers(name)[0](*args, elsewhere, mask), fast)
 
 
-def test_sample_is_what_generate_draws(model, variables):
-    choose = chain_rule.drawing(model.observation, jax.random.key(2))
-    condition = full(labels(model)[-1], 8)
-    same = jax.jit(lambda v: model.generate(v, choose, 8, **condition))(variables)
-    np.testing.assert_array_equal(
-        jax.jit(lambda v: model.sample(v, jax.random.key(2), 8, **condition))(variables), same
-    )
-
-
-def test_completions_keep_what_is_known_and_follow_the_conditionals(model, variables):
-    x = tiny.examples(model, 16)
-    mask = np.random.default_rng(3).random(x.shape) < 0.5
-    condition = full(labels(model)[-1], 16)
-    complete = jax.jit(lambda v, x: model.complete(v, jax.random.key(4), x, mask, **condition))
-    done = np.asarray(complete(variables, x))
-    np.testing.assert_array_equal(done[mask], np.asarray(x)[mask])
-    assert (done[~mask] != np.asarray(x)[~mask]).any()
-    elsewhere = jnp.where(mask, x, 0)
-    np.testing.assert_array_equal(complete(variables, elsewhere), done)
-    choose = chain_rule.keeping(
-        chain_rule.drawing(model.observation, jax.random.key(4)), x, jnp.asarray(mask)
-    )
-    slow = jax.jit(lambda v: chain_rule.naive(model, v, choose, 16, **condition))(variables)
-    np.testing.assert_allclose(done, slow, rtol=2e-4, atol=2e-4)
+@lru_cache
+def value_and_slopes(name):
+    """log p of a black and a white image, and its gradient, compiled."""
+    model = tiny.experiment(name).model
+    condition = full(labels(model)[-1], 2)
+    return jax.jit(jax.value_and_grad(lambda v, x: model.log_prob(v, x, **condition).sum()))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_extreme_parameters_and_flat_images_give_finite_numbers(model, variables, dtype):
+def test_extreme_parameters_and_flat_images_give_finite_numbers(name, model, variables, dtype):
     """Logits of magnitude 1e4, all-black and all-white images: no NaN in values or gradients."""
     values = model.observation.values or 2
     x = jnp.stack([jnp.zeros(model.shape), jnp.full(model.shape, values - 1.0)])
-    condition = full(labels(model)[-1], 2)
     loud = jax.tree.map(lambda v: (100 * v).astype(dtype).astype(v.dtype), variables)
-
-    def total(v, x):
-        return model.log_prob(v, x, **condition).sum()
-
-    value, slopes = jax.jit(jax.value_and_grad(total))(loud, x.astype(dtype).astype(jnp.float32))
+    value, slopes = value_and_slopes(name)(loud, x)
     assert not np.isnan(value)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
 

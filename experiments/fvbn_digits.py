@@ -1,0 +1,37 @@
+"""A fully visible belief net (logistic autoregression) on the 8x8 digits, binarised at >= 8.
+
+    python -m experiments.fvbn_digits
+    jaxgen evaluate runs/fvbn_digits
+
+FIGURES
+"""
+
+import sys
+
+from jaxgen.autoregressive import FVBN, Ordering
+from jaxgen.cli import launch
+from jaxgen.data import Data, load
+from jaxgen.experiment import CommonFlags, Experiment, Settings
+from jaxgen.optimizer import Optimizer
+
+
+def fvbn_digits(
+    *,
+    settings: CommonFlags = Settings(steps=6000, batch_size=100, ema_decay=0.99),
+    data: Data = Data(),
+    optimizer: Optimizer = Optimizer(learning_rate=1e-2, schedule="cosine", weight_decay=0.03),
+    ordering: Ordering = Ordering(),
+) -> Experiment:
+    """One logistic regression for each pixel on those before it.
+
+    Args:
+      settings: the flags every recipe has.
+      data: which data, and in which form.
+      optimizer: of the one player.
+      ordering: in which order pixels are read.
+    """
+    return Experiment(FVBN(load(data).shape, ordering), settings, data, (optimizer,))
+
+
+if __name__ == "__main__":
+    sys.exit(launch(fvbn_digits))
