@@ -1,0 +1,50 @@
+"""RNADE on the banana, a curved density in the plane whose entropy is 2.145 nats.
+
+    python -m experiments.rnade_banana
+    jaxgen evaluate runs/rnade_banana
+
+N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test (10 000 points), mean ±
+standard deviation over seeds 0, 1, 2: FIGURES nats. Settings were chosen on the validation split.
+"""
+
+import sys
+
+from jaxgen.autoregressive.ordering import Ordering
+from jaxgen.autoregressive.rnade import RNADE
+from jaxgen.cli import launch
+from jaxgen.data import Data, load
+from jaxgen.experiment import CommonFlags, Experiment, Settings
+from jaxgen.mixture import MixtureOfGaussians, MixtureOfLaplaces
+from jaxgen.optimizer import Optimizer
+
+
+def rnade_banana(
+    *,
+    settings: CommonFlags = Settings(steps=6000, batch_size=256, ema_decay=0.99),
+    data: Data = Data("banana", transform="none"),
+    optimizer: Optimizer = Optimizer(learning_rate=1e-2, schedule="cosine"),
+    hidden: int = 64,
+    num_components: int = 10,
+    laplace: bool = False,
+    ordering: Ordering = Ordering(),
+    bias_range: tuple[float, float] = (-2.0, 4.0),
+) -> Experiment:
+    """An RNADE on real-valued vectors.
+
+    Args:
+      settings: the flags every recipe has; RNADE computes in float32 whatever the precision.
+      data: real-valued, from examples that are drawn for ever.
+      optimizer: of the one player.
+      hidden: number of hidden units.
+      num_components: of each conditional's mixture.
+      laplace: a mixture of Laplace distributions, rather than of Gaussians.
+      ordering: in which elements are drawn.
+      bias_range: where the means of the components start.
+    """
+    observation = (MixtureOfLaplaces if laplace else MixtureOfGaussians)(num_components)
+    model = RNADE(load(data).shape, hidden, observation, ordering, bias_range)
+    return Experiment(model, settings, data, (optimizer,))
+
+
+if __name__ == "__main__":
+    sys.exit(launch(rnade_banana))

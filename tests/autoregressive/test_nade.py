@@ -1,0 +1,161 @@
+"""NADE against its definition: D networks of one hidden layer, each computed from the start."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen import data, loop
+from jaxgen.autoregressive import NADE, Ordering, chain_rule
+from jaxgen.autoregressive.ordering import earlier
+from jaxgen.errors import ConfigError
+from jaxgen.train import evaluation_variables
+
+ORDERS = [Ordering(), Ordering("random", 5)]
+
+
+def parameters(model, seed=0):
+    """Far from fresh, in float64."""
+    leaves, tree = jax.tree.flatten(model.init(jax.random.key(0)))
+    random = np.random.default_rng(seed)
+    return jax.tree.unflatten(tree, [jnp.asarray(random.normal(size=x.shape)) for x in leaves])
+
+
+def examples(model, num=5, seed=1):
+    return jnp.asarray(np.random.default_rng(seed).integers(0, 2, (num, *model.shape)), jnp.float64)
+
+
+def direct_log_prob(model, variables, x):
+    """log p(x) by the O(D^2 H) form: a_i = c + sum of W_j x_j over all j before i, anew."""
+    p, x = variables["nade"]["params"], x.reshape(x.shape[0], -1)
+    before = jnp.asarray(earlier(model.order), x.dtype)  # [i, j]: j comes before i
+    a = p["c"] + jnp.einsum("ij,bj,hj->bih", before, x, p["W"])
+    logits = (jax.nn.sigmoid(a) * p["V"]).sum(axis=-1) + p["b"]
+    return (x * logits - jax.nn.softplus(logits)).sum(axis=-1)
+
+
+@pytest.mark.parametrize(  # 7 does not go into whole blocks, 12 does
+    ("dim", "ordering"), [(1, ORDERS[0]), (7, ORDERS[1]), (12, ORDERS[0])]
+)
+def test_values_and_gradients_are_those_of_the_direct_form(dim, ordering):
+    with jax.enable_x64(True):
+        model = NADE((dim,), 5, ordering)
+        variables, x = parameters(model), examples(model) + 0.25
+
+        def both(log_prob):
+            def mean(variables, x):
+                return log_prob(variables, x).mean()
+
+            return jax.jit(jax.value_and_grad(mean, argnums=(0, 1)))(variables, x)
+
+        found = both(model.log_prob)
+        expected = both(lambda v, x: direct_log_prob(model, v, x))
+        assert abs(found[0] - expected[0]) < 1e-12
+        for a, b in zip(jax.tree.leaves(found[1]), jax.tree.leaves(expected[1]), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+        if dim > 1:
+            assert all(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(expected[1]))
+
+
+def test_second_derivatives_are_those_of_the_direct_form():
+    with jax.enable_x64(True):
+        model = NADE((4,), 3)
+        variables, x = parameters(model), examples(model)
+
+        def curvature(log_prob):
+            def slope(v):
+                grads = jax.grad(lambda v: log_prob(v, x).mean())(v)
+                return sum((g**2).sum() for g in jax.tree.leaves(grads))
+
+            return jax.jit(jax.grad(slope))(variables)
+
+        found = curvature(model.log_prob)
+        expected = curvature(lambda v, x: direct_log_prob(model, v, x))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), found, expected)
+
+
+def test_probabilities_of_all_states_sum_to_one_in_float64():
+    with jax.enable_x64(True):
+        model = NADE((10,), 4, Ordering("random"))
+        x = jnp.asarray(list(itertools.product((0.0, 1.0), repeat=10)))
+        total = jnp.exp(jax.jit(model.log_prob)(parameters(model), x)).sum()
+        assert abs(total - 1) < 1e-10
+
+
+@pytest.mark.parametrize("ordering", ORDERS, ids=str)
+def test_the_weights_of_the_last_element_have_no_gradient(ordering):
+    model = NADE((6,), 3, ordering)
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 2, (8, 6)), jnp.float32)
+    variables = model.init(jax.random.key(0))
+    slope = jax.jit(jax.grad(lambda v: model.log_prob(v, x).sum()))(variables)
+    moved = np.abs(slope["nade"]["params"]["W"]).max(axis=0) > 0
+    np.testing.assert_array_equal(np.flatnonzero(~moved), model.order[-1:])
+
+
+def test_running_activations_give_the_logits_of_the_full_pass():
+    """With real values that are a function of the logits, equal values mean equal logits."""
+    with jax.enable_x64(True):
+        model = NADE((3, 4, 1), 6, Ordering("column"))
+        variables = parameters(model)
+
+        def choose(site, params):
+            return jnp.tanh(params[:, 0] + site)
+
+        fast = jax.jit(lambda v: model.generate(v, choose, 3))(variables)
+        slow = jax.jit(lambda v: chain_rule.naive(model, v, choose, 3))(variables)
+        np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-10)
+
+
+def test_it_has_the_papers_number_of_parameters():
+    shapes = jax.eval_shape(NADE((28, 28, 1), 500).init, jax.random.key(0))
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 785_284
+
+
+def test_the_backward_pass_takes_little_memory():
+    """784-500, batch 128: every hidden unit of every element would be 200 MB."""
+    model = NADE((28, 28, 1), 500)
+    variables = jax.eval_shape(model.init, jax.random.key(0))
+    x = jax.ShapeDtypeStruct((128, 28, 28, 1), jnp.float32)
+    slope = jax.jit(jax.grad(lambda v, x: model.log_prob(v, x).mean()))
+    memory = slope.lower(variables, x).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 50e6
+
+
+def test_sizes_are_positive():
+    with pytest.raises(ConfigError, match=r"hidden: got 0, expected sizes >= 1"):
+        NADE((4,), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "bound"), [("chain", 5.61), ("bars", 3.44)])
+def test_it_comes_close_to_a_known_entropy(name, bound, tmp_path):
+    """And not below it by more than the sampling error of 10 000 examples."""
+    from experiments.nade_digits import nade_digits
+    from jaxgen.data import Data
+    from jaxgen.experiment import Settings
+    from jaxgen.optimizer import Optimizer
+
+    experiment = nade_digits(
+        settings=Settings(steps=6000, batch_size=128, evaluate_every=6000, sample_every=6000),
+        data=Data(name),
+        optimizer=Optimizer(learning_rate=1e-2, schedule="cosine"),
+        hidden=64,
+    )
+    state = loop.run(experiment, tmp_path)
+    dataset = data.load(experiment.data)
+    x = dataset.examples("test")
+    log_prob = np.asarray(jax.jit(experiment.model.log_prob)(evaluation_variables(state), x))
+    assert dataset.entropy - 4 * log_prob.std() / len(x) ** 0.5 < -log_prob.mean() < bound
+
+
+@pytest.mark.slow
+def test_the_recipe_reaches_seventeen_and_a_half_nats_on_the_digits(tmp_path):
+    from experiments.nade_digits import nade_digits
+
+    experiment = nade_digits()
+    state = loop.run(experiment, tmp_path)
+    x = data.load(experiment.data).examples("test")
+    log_prob = jax.jit(experiment.model.log_prob)(evaluation_variables(state), x)
+    assert -log_prob.mean() <= 17.5
