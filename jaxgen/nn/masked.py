@@ -11,7 +11,6 @@ van den Oord et al., 2016, "Pixel recurrent neural networks" (arXiv 1601.06759),
 
 from typing import Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,48 +60,36 @@ def kernel_mask(
     return mask
 
 
-class MaskedConv(nn.Module):
-    """A masked convolution, [B, H, W, I] -> [B, H, W, features].
-
-    Attributes:
-      features: channels out.
-      kernel_size: odd (height, width); the rows below the centre do not exist.
-      kind: 'A' or 'B'.
-      groups: 1, or the channels of the image, each of which sees those before it.
-      blocks: parts of the output (gates) that are grouped each for itself.
-      use_bias: add a bias.
-      dtype: what to compute in.
-    """
-
-    features: int
-    kernel_size: tuple[int, int]
-    kind: MaskKind
-    groups: int = 1
-    blocks: int = 1
-    use_bias: bool = True
-    dtype: str = "float32"
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
-        """Convolves; what lies outside the image is zero."""
-        height, width = self.kernel_size
-        if height % 2 == 0 or width % 2 == 0:
-            raise ConfigError(f"kernel_size: got {self.kernel_size}, expected odd numbers")
-        shape = (height // 2 + 1, width, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        mask = kernel_mask(
-            self.kernel_size, x.shape[-1], self.features, self.kind, self.groups, self.blocks
-        )
-        y = causal_conv(x.astype(self.dtype), jnp.where(mask, kernel, 0).astype(self.dtype))
-        if self.use_bias:
-            y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
-        return y
+def live_taps(shape: tuple[int, ...], kind: MaskKind, groups: int = 1) -> np.ndarray:
+    """bool [kh, kw]: the taps of a masked kernel of this shape that are not all zeros."""
+    live = np.ones(shape[:2], bool)
+    live[-1, shape[1] // 2 + 1 :] = False
+    live[-1, shape[1] // 2] = kind == "B" or groups > 1
+    return live
 
 
 def causal_conv(
+    x: Float[Array, "b h w i"], kernel: Float[Array, "kh kw i o"], live: np.ndarray | None = None
+) -> Float[Array, "b h w o"]:
+    """Convolves with a kernel whose last row, middle column lies on the pixel; zeros outside.
+
+    The one place that chooses the form: on CPU XLA multiplies matrices faster than it convolves,
+    and the kernel's gradient of its convolution is some 40 times slower inside a scan.
+
+    Args:
+      x: the maps.
+      kernel: kh rows, the last of them the pixel's own; kw is odd.
+      live: bool [kh, kw], False at taps that are known to be zero; None: all may count.
+    """
+    if jax.default_backend() == "cpu":
+        return conv_by_matmul(x, kernel, live)
+    return conv_by_lax(x, kernel)
+
+
+def conv_by_lax(
     x: Float[Array, "b h w i"], kernel: Float[Array, "kh kw i o"]
 ) -> Float[Array, "b h w o"]:
-    """Convolves with a kernel whose last row, middle column lies on the pixel; zeros outside."""
+    """`causal_conv` as the convolution of the backend's library."""
     height, width = kernel.shape[:2]
     side = width // 2
     return jax.lax.conv_general_dilated(
@@ -112,3 +99,33 @@ def causal_conv(
         padding=((height - 1, 0), (side, side)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+
+
+def conv_by_matmul(
+    x: Float[Array, "b h w i"], kernel: Float[Array, "kh kw i o"], live: np.ndarray | None = None
+) -> Float[Array, "b h w o"]:
+    """`causal_conv` as one product of the live taps' inputs, side by side, and their weights.
+
+    The backward pass lays them out again, which is cheaper than to keep them.
+    """
+    above = jnp.pad(x, ((0, 0), (kernel.shape[0] - 1, 0), (0, 0), (0, 0)))
+    return jax.checkpoint(lambda x, kernel: conv_rows(x, kernel, live))(above, kernel)
+
+
+def conv_rows(
+    x: Float[Array, "b h w i"], kernel: Float[Array, "kh kw i o"], live: np.ndarray | None = None
+) -> Float[Array, "b h2 w o"]:
+    """As `causal_conv`, for the rows alone that have all kh rows of the kernel: H - kh + 1."""
+    rows, width = kernel.shape[:2]
+    height, columns = x.shape[1] - rows + 1, x.shape[2]
+    taps = np.argwhere(np.ones((rows, width), bool) if live is None else live)
+    x = jnp.pad(x, ((0, 0), (0, 0), (width // 2, width // 2), (0, 0)))
+    seen = [x[:, r : r + height, c : c + columns] for r, c in taps]
+    weights = [kernel[r, c] for r, c in taps]
+    return jnp.concatenate(seen, axis=-1) @ jnp.concatenate(weights)
+
+
+def coordinates(height: int, width: int) -> np.ndarray:
+    """Row and column of each pixel from -1 to 1, [H, W, 2]: a convolution does not know them."""
+    axes = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in (height, width)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32)
