@@ -1,0 +1,62 @@
+"""PixelCNN++ on the 8x8 digits, binarised at >= 8; or on their 17 levels.
+
+    python -m experiments.pixel_cnn_pp_digits
+    python -m experiments.pixel_cnn_pp_digits --data.transform levels
+    jaxgen evaluate runs/pixel_cnn_pp_digits
+
+N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test (360 images), mean ± standard
+deviation over seeds 0, 1, 2: FIGURES nats. With 17 levels, another task: FIGURES nats. Settings
+were chosen on the validation split.
+"""
+
+import sys
+
+from jaxgen.autoregressive import PixelCNNPP, pixel_cnn_pp
+from jaxgen.cli import launch
+from jaxgen.data import Data, load
+from jaxgen.experiment import CommonFlags, Experiment, Settings
+from jaxgen.optimizer import Optimizer
+
+
+def pixel_cnn_pp_digits(
+    *,
+    settings: CommonFlags = Settings(steps=4000, batch_size=64, ema_decay=0.999),
+    data: Data = Data(),
+    optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+    num_components: int = 5,
+    features: int = 24,
+    num_blocks: int = 2,
+    num_stages: int = 2,
+    dropout: float = 0.5,
+    coordinates: bool = True,
+) -> Experiment:
+    """A small PixelCNN++ on the digits.
+
+    Args:
+      settings: the flags every recipe has.
+      data: which data, and in which form: binarise or levels.
+      optimizer: of the one player.
+      num_components: logistics in each mixture.
+      features: channels of every map.
+      num_blocks: gated layers per stage.
+      num_stages: resolutions.
+      dropout: part of a layer's maps left out in training.
+      coordinates: give the first layer the place of each pixel.
+    """
+    dataset = load(data)
+    model: PixelCNNPP = pixel_cnn_pp.build(
+        dataset.shape,
+        levels=dataset.values,
+        num_components=num_components,
+        features=features,
+        num_blocks=num_blocks,
+        num_stages=num_stages,
+        dropout=dropout,
+        coordinates=coordinates,
+        dtype=settings.precision,
+    )
+    return Experiment(model, settings, data, (optimizer,))
+
+
+if __name__ == "__main__":
+    sys.exit(launch(pixel_cnn_pp_digits))
