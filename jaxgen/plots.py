@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 PALE, SOFT = "#c9ccd3", "#6b7078"
+_LONG = 256  # coordinates
 COLOURS = ("#2f6db3", "#d9722e", "#3b8f5e", "#8a5bb5")  # told apart by colour-blind readers too
 
 
@@ -38,24 +39,27 @@ def scatter(points: Mapping[str, ArrayLike], most: int = 5000) -> np.ndarray:
 def lines(vectors: Mapping[str, ArrayLike], most: int = 10) -> np.ndarray:
     """The first `most` vectors [N, D] of each set, one line an example, one below the other.
 
-    All lines of all sets are drawn to one scale, which the horizontal axis names.
+    All lines of all sets are drawn to one scale, which the horizontal axis names; long vectors
+    (sound) are drawn finer, in a wider picture.
     """
     sets = {name: _vectors(x)[:most] for name, x in vectors.items()}
     ends = [f(x) for x in sets.values() if len(x) for f in (np.min, np.max)] or [0.0]
     low, high = min(ends), max(ends)
     span = (high - low) or 1.0
+    longest = max((x.shape[1] for x in sets.values()), default=0)
+    size, line = ((8.0, 6.0), 0.5) if longest > _LONG else ((4.0, 4.0), 1.1)
 
     def draw(axes: Any, name: str, colour: str) -> None:
         for i, vector in enumerate(sets[name]):
             style = "steps-mid" if len(vector) <= 32 else "default"  # steps keep bits readable
             x, base = np.arange(len(vector)), -1.3 * i
             axes.axhline(base, color=PALE, lw=0.6)
-            axes.plot(x, base + (vector - low) / span, color=colour, lw=1.1, drawstyle=style)
+            axes.plot(x, base + (vector - low) / span, color=colour, lw=line, drawstyle=style)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"coordinate; lines from {low:.3g} to {high:.3g}", fontsize=8, color=SOFT)
 
-    return _figure(sets, draw)
+    return _figure(sets, draw, size)
 
 
 def histogram(values: Mapping[str, ArrayLike], bins: int = 60) -> np.ndarray:
@@ -78,14 +82,18 @@ def _vectors(x: ArrayLike, width: int | None = None) -> np.ndarray:
     return x[np.isfinite(x).all(axis=1)]
 
 
-def _figure(sets: Mapping[str, np.ndarray], draw: Callable[[Any, str, str], None]) -> np.ndarray:
-    """One panel a set on common axes; `draw(axes, name, colour)` fills it."""
+def _figure(
+    sets: Mapping[str, np.ndarray],
+    draw: Callable[[Any, str, str], None],
+    size: tuple[float, float] = (4.0, 4.0),
+) -> np.ndarray:
+    """One panel a set on common axes, each of `size` inches; `draw(axes, name, colour)` fills it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if not sets:
         raise ValueError("a plot needs at least one set of vectors")
-    figure = Figure((4.0 * len(sets), 4.0), dpi=110, layout="constrained")
+    figure = Figure((size[0] * len(sets), size[1]), dpi=110, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     panels_ = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
     for i, (name, axes) in enumerate(zip(sets, panels_, strict=True)):

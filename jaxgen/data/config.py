@@ -18,9 +18,9 @@ class Data:
     """
 
     name: str = "digits"
-    """Data set: digits; chain, bars, banana or linear_gaussian (synthetic, entropy known); any TFDS
-    name; or a path: a folder of images, IDX files or the folder that holds them. A path that exists
-    wins over a TFDS name."""
+    """Data set: digits; chain, bars, markov, banana or linear_gaussian (synthetic, entropy known);
+    tones (synthetic sound); any TFDS name; or a path: a folder of images, a WAV file or a folder
+    of them, IDX files or the folder that holds them. A path that exists wins over a TFDS name."""
 
     transform: Transform = "binarise"
     """What a model sees of a value x in 0..levels-1: binarise 1[x >= threshold];
@@ -44,6 +44,9 @@ class Data:
     image_size: int | None = None
     """For a folder of images: crop to the central square and resize to this side."""
 
+    length: int | None = None
+    """For WAV files: samples of an example, which is a piece of a file. Default: 2048."""
+
     def __post_init__(self) -> None:
         """Reject what is wrong whatever the data set."""
         if not self.name:
@@ -54,6 +57,10 @@ class Data:
         ):
             if value not in allowed:
                 raise ConfigError(f"--data.{flag} {value}: choose from {', '.join(allowed)}")
-        for flag, value in (("threshold", self.threshold), ("image-size", self.image_size)):
+        for flag, value in (
+            ("threshold", self.threshold),
+            ("image-size", self.image_size),
+            ("length", self.length),
+        ):
             if value is not None and value < 1:
                 raise ConfigError(f"--data.{flag} {value}: must be at least 1")

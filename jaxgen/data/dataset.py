@@ -33,6 +33,8 @@ class Dataset:
       num_classes: labels are 0..num_classes-1; None without labels.
       entropy: of what `prepare` returns, nats per example, where it is known exactly.
       splits: 'train', 'validation' and 'test'; 'train' holds what `config.train_on` says.
+      context_shape: of a batch's 'context', (frames, numbers a frame); None without.
+      sample_rate: of sound, Hz; an example is then a vector of mu-law codes.
     """
 
     config: Data
@@ -41,6 +43,8 @@ class Dataset:
     num_classes: int | None
     entropy: float | None
     splits: Mapping[str, Split]
+    context_shape: tuple[int, int] | None = None
+    sample_rate: int | None = None
 
     @property
     def dim(self) -> int:
@@ -76,12 +80,16 @@ class Dataset:
         )
 
     def examples(self, split: str, num: int | None = None) -> np.ndarray:
+        """The images of `batch`, float32 [N, *shape]."""
+        return self.batch(split, num)["image"]
+
+    def batch(self, split: str, num: int | None = None) -> dict[str, np.ndarray]:
         """The first `num` (default: all) examples of a finite split, as the model sees them.
 
         Random transforms draw from a constant, so that two calls give the same.
 
         Returns:
-          float32 [N, *shape], N at most `num`.
+          'image' float32 [N, *shape], N at most `num`, and whatever else the split holds: 'label'.
 
         Raises:
           ConfigError: there is no split of that name, or it is drawn afresh for ever.
@@ -91,8 +99,8 @@ class Dataset:
             raise ConfigError(f"--split {split}: choose from {', '.join(finite)}")
         chosen = self.splits[split]
         count = chosen.num if num is None else min(num, chosen.num)
-        batch = {"image": chosen.take(np.arange(count))["image"]}
-        return np.asarray(self.prepare(batch, jax.random.key(_EXAMPLES))["image"])
+        batch = self.prepare(chosen.take(np.arange(count)), jax.random.key(_EXAMPLES))
+        return {name: np.asarray(value) for name, value in batch.items()}
 
     def bits_per_dim(self, nats: Any) -> Any:
         """Convert a negative log-likelihood of prepared examples, nats per example (any array).
@@ -113,6 +121,7 @@ class Dataset:
             "image_size": self.config.image_size,
             "levels": self.levels,
             "shape": list(self.shape),
+            **({"sample_rate": self.sample_rate} if self.sample_rate else {}),
             "train_on": self.config.train_on,
             "splits": {
                 name: {"num": split.num, "sha256": split.sha256}
@@ -123,7 +132,7 @@ class Dataset:
     def protocol(self, split: str) -> str:
         """One line for people: which examples, how many, in which form."""
         chosen = self.splits[split]
-        noun = "images" if len(self.shape) == 3 else "vectors"
+        noun = "images" if len(self.shape) == 3 else "sounds" if self.sample_rate else "vectors"
         num = "drawn afresh" if chosen.num is None else f"{chosen.num} {noun}"
         part = self.config.train_on if split == "train" else split
         form = describe(self.config.transform, self.threshold, self.levels)

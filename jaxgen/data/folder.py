@@ -75,7 +75,7 @@ def label_by_folder(root: Path, files: list[Path]) -> tuple[np.ndarray, int | No
     if flat:
         raise DataError(
             f"{flat[0]}: lies beside sub-folders, which are taken as classes\n"
-            "Move it into one of them, or all images into one folder"
+            "Move it into one of them, or all files into one folder"
         )
     classes = sorted({part[0] for part in parts})
     return np.array([classes.index(part[0]) for part in parts], np.int32), len(classes)

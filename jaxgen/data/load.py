@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from jaxgen.data import synthetic
+from jaxgen.data import synthetic, tones
 from jaxgen.data.config import Data
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.split import Source
 from jaxgen.data.transform import check_transform
 from jaxgen.errors import ConfigError, DataError
+
+EMBEDDED = ("digits", *synthetic.SETS, "tones")  # these win over a path of that name
 
 
 @functools.cache
@@ -36,13 +38,15 @@ def load(config: Data) -> Dataset:
         num_classes=source.num_classes,
         entropy=_prepared_entropy(config, source),
         splits=MappingProxyType(splits),
+        context_shape=source.context_shape,
+        sample_rate=source.sample_rate,
     )
 
 
 def resolved(config: Data) -> Data:
     """The same data from any working directory: paths that are there become absolute."""
-    path, embedded = Path(config.name).expanduser(), config.name in ("digits", *synthetic.SETS)
-    name = str(path.resolve()) if path.exists() and not embedded else config.name
+    path = Path(config.name).expanduser()
+    name = str(path.resolve()) if path.exists() and config.name not in EMBEDDED else config.name
     directory = config.dir and str(Path(config.dir).expanduser().resolve())
     return replace(config, name=name, dir=directory)
 
@@ -50,8 +54,13 @@ def resolved(config: Data) -> Data:
 def read(config: Data) -> Source:
     """Open a data set with the reader that its name asks for; each reader is imported on use."""
     path = Path(config.name).expanduser()
-    embedded = config.name == "digits" or config.name in synthetic.SETS
-    if not embedded and path.is_dir() and not list(path.glob("*idx3-ubyte*")):
+    embedded = config.name in EMBEDDED
+    sound = not embedded and _holds_sound(path)
+    if config.length is not None and not sound:
+        raise ConfigError(
+            f"--data.length {config.length} is for WAV files, and {config.name!r} is none"
+        )
+    if not (embedded or sound) and path.is_dir() and not list(path.glob("*idx3-ubyte*")):
         from jaxgen.data import folder
 
         return folder.read(config)
@@ -60,8 +69,14 @@ def read(config: Data) -> Source:
             f"--data.image-size {config.image_size} is for folders of images, "
             f"and {config.name!r} is none"
         )
+    if sound:
+        from jaxgen.data import wav
+
+        return wav.read(config)
     if config.name in synthetic.SETS:
         return synthetic.read(config)
+    if config.name == "tones":
+        return tones.read(config)
     if not embedded and path.exists():
         from jaxgen.data import idx
 
@@ -71,6 +86,12 @@ def read(config: Data) -> Source:
     from jaxgen.data import tfds
 
     return tfds.read(config)
+
+
+def _holds_sound(path: Path) -> bool:
+    """Whether it is a WAV file, or a folder with one in it or below."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return any(file.suffix.lower() == ".wav" and file.is_file() for file in files)
 
 
 def _prepared_entropy(config: Data, source: Source) -> float | None:

@@ -113,12 +113,12 @@ def _advice(error: Exception) -> str:
 
 
 def _unknown(name: str, catalogue: list[str]) -> str:
-    ours = ["digits", *synthetic.SETS]
+    ours = ["digits", *synthetic.SETS, "tones"]
     close = difflib.get_close_matches(name.lower(), ours + catalogue)
     guess = f"did you mean {' or '.join(close)}? " if close else ""
     return (
         f"--data.name {name}: {guess}No such data set, file or folder\n"
-        f"Embedded: {', '.join(ours)}; or a TFDS name, a folder of images, IDX files"
+        f"Embedded: {', '.join(ours)}; or a TFDS name, a folder of images or WAV files, IDX files"
     )
 
 

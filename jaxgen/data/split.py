@@ -89,6 +89,7 @@ class Source:
       shape, levels, num_classes: as in `Dataset`.
       split: (name, parts) -> the split of that name, holding the examples of all those parts.
       entropy: nats per example, where it is known exactly.
+      context_shape, sample_rate: as in `Dataset`.
     """
 
     shape: tuple[int, ...]
@@ -96,6 +97,8 @@ class Source:
     num_classes: int | None
     split: Callable[[str, tuple[str, ...]], Split]
     entropy: float | None = None
+    context_shape: tuple[int, int] | None = None
+    sample_rate: int | None = None
 
 
 def join(pieces: Sequence[Arrays]) -> Arrays:

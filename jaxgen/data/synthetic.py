@@ -5,7 +5,7 @@ cross-entropy of a model approaches the entropy H from above: the gap is KL(data
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,10 @@ from jaxgen.errors import ConfigError
 
 FLIP = 0.1
 SCALE = 0.5
+TRANSITIONS = np.array(  # columns sum to 1 too: all four states are equally frequent
+    [[0.1, 0.7, 0.15, 0.05], [0.05, 0.1, 0.7, 0.15], [0.15, 0.05, 0.1, 0.7], [0.7, 0.15, 0.05, 0.1]]
+)
+MOVE_ENTROPY = float(-(TRANSITIONS * np.log(TRANSITIONS)).sum(axis=1).mean())  # nats a step
 HELD_OUT = {"validation": 2000, "test": 10000}
 
 
@@ -26,7 +30,7 @@ class Known:
 
     Attributes:
       shape: one example.
-      levels: 2 for binary sets, None for continuous ones.
+      levels: number of values of an element, None for continuous sets.
       entropy: nats per example.
       draw: (generator, n) -> [n, *shape], uint8 or float32.
       log_prob: [n, *shape] -> [n], nats, float64; -inf outside the support.
@@ -42,7 +46,29 @@ class Known:
 
 
 def read(config: Data) -> Source:
-    """Open one of SETS.
+    """Open one of SETS. Raises ConfigError for a `train_on` that adds nothing."""
+    known = SETS[config.name]
+    draw = lambda rng, num: {"image": known.draw(rng, num)}  # noqa: E731
+    split = generated(config, draw, known.parameters, HELD_OUT)
+    return Source(known.shape, known.levels, None, split, known.entropy)
+
+
+def generated(
+    config: Data,
+    draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]],
+    parameters: Mapping[str, Any],
+    held_out: Mapping[str, int],
+) -> Callable[[str, tuple[str, ...]], Split]:
+    """The splits of a set that is drawn: afresh for training, fixed for the others.
+
+    Args:
+      config: its `name` and `train_on`.
+      draw: (generator, n) -> n examples, arrays [n, ...].
+      parameters: what the record of generated data is hashed from.
+      held_out: how many examples the finite splits have.
+
+    Returns:
+      What `Source.split` is.
 
     Raises:
       ConfigError: train_on, which has nothing to add to examples that are drawn for ever.
@@ -52,18 +78,17 @@ def read(config: Data) -> Source:
             f"--data.train-on {config.train_on}: {config.name!r} draws its training examples "
             "afresh for ever\nLeave it at train"
         )
-    known = SETS[config.name]
 
     def split(name: str, parts: tuple[str, ...]) -> Split:
         del parts  # always (name,), by the check above
         if name == "train":
-            sha256 = identity_hash({"name": config.name, **known.parameters})
-            return Split(name, None, sha256, draw=lambda rng, n: {"image": known.draw(rng, n)})
+            sha256 = identity_hash({"name": config.name, **parameters})
+            return Split(name, None, sha256, draw=draw)
         # Training draws from [seed, 0, step]: no seed below 2^32 can meet these.
         rng = np.random.default_rng([0, SPLITS.index(name)])
-        return Split.of(name, {"image": known.draw(rng, HELD_OUT[name])})
+        return Split.of(name, draw(rng, held_out[name]))
 
-    return Source(known.shape, known.levels, None, split, known.entropy)
+    return split
 
 
 def chain_draw(rng: np.random.Generator, num: int) -> np.ndarray:
@@ -137,6 +162,22 @@ def _linear_gaussian_entropy() -> float:
     return float(np.linalg.slogdet(2 * math.pi * math.e * covariance).logabsdet / 2)
 
 
+def markov_draw(rng: np.random.Generator, num: int) -> np.ndarray:
+    """Start in any of four states, then move by TRANSITIONS: [num, 32]."""
+    noise = rng.random((num, 32))
+    edges = np.cumsum(TRANSITIONS, axis=1)
+    x = np.empty((num, 32), np.uint8)
+    x[:, 0] = 4 * noise[:, 0]
+    for t in range(1, 32):
+        x[:, t] = (noise[:, t, None] >= edges[x[:, t - 1], :-1]).sum(axis=1)
+    return x
+
+
+def markov_log_prob(x: np.ndarray) -> np.ndarray:
+    """log P = -ln 4 + the moves' log-probabilities: [n, 32] -> [n]."""
+    return -math.log(4) + np.log(TRANSITIONS)[x[:, :-1], x[:, 1:]].sum(axis=1)
+
+
 _FLIP_ENTROPY = -FLIP * math.log(FLIP) - (1 - FLIP) * math.log(1 - FLIP)
 
 SETS = {
@@ -171,5 +212,13 @@ SETS = {
         draw=linear_gaussian_draw,
         log_prob=linear_gaussian_log_prob,
         parameters={"dim": 8, "latent_dim": 3, "scale": SCALE, "seed": 0},
+    ),
+    "markov": Known(
+        shape=(32,),
+        levels=4,
+        entropy=math.log(4) + 31 * MOVE_ENTROPY,
+        draw=markov_draw,
+        log_prob=markov_log_prob,
+        parameters={"num": 32, "transitions": TRANSITIONS.tolist()},
     ),
 }

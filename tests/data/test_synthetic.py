@@ -1,5 +1,6 @@
 """Synthetic sets: what they draw has the probability, and the entropy, that they state."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from jaxgen.data import Data, load, synthetic
 
 ENTROPY = {"chain": 5.56939, "bars": 3.37909, "banana": 2.14473, "linear_gaussian": 11.3}
+ENTROPY["markov"] = 29.72915
 
 
 def dataset(name):
@@ -22,7 +24,7 @@ def test_entropy_is_the_mean_of_minus_log_prob(name):
     assert abs(nats.mean() - data.entropy) < 4 * nats.std() / math.sqrt(len(nats))
 
 
-@pytest.mark.parametrize("name", ["chain", "bars", "banana"])
+@pytest.mark.parametrize("name", ["chain", "bars", "banana", "markov"])
 def test_entropy_is_the_published_number(name):
     assert dataset(name).entropy == pytest.approx(ENTROPY[name], abs=5e-6)
 
@@ -52,6 +54,24 @@ def test_chain_flips_in_raster_order():
     flips = np.abs(np.diff(x, axis=1))
     for statistic, p in ((x[:, 0], 0.5), *((flips[:, i], 0.1) for i in range(15))):
         assert abs(statistic.mean() - p) < 4.5 * math.sqrt(p * (1 - p) / len(x))
+
+
+def test_markov_probabilities_sum_to_one_and_give_the_entropy():
+    short = np.array(list(itertools.product(range(4), repeat=5)))  # of 32 there are too many
+    log_p = synthetic.markov_log_prob(short)
+    assert np.exp(log_p).sum() == pytest.approx(1, abs=1e-12)
+    entropy = math.log(4) + 4 * synthetic.MOVE_ENTROPY
+    assert -np.sum(np.exp(log_p) * log_p) == pytest.approx(entropy, abs=1e-12)
+
+
+def test_markov_moves_and_states_have_their_frequencies():
+    np.testing.assert_allclose(synthetic.TRANSITIONS.sum(axis=0), 1, atol=1e-15)
+    np.testing.assert_allclose(synthetic.TRANSITIONS.sum(axis=1), 1, atol=1e-15)
+    x = dataset("markov").splits["test"].resident["image"].astype(int)
+    for t in (1, 2, 31):  # the first move, another and the last
+        counts = np.bincount(4 * x[:, t - 1] + x[:, t], minlength=16)
+        expected = len(x) * synthetic.TRANSITIONS.ravel() / 4
+        assert np.sum((counts - expected) ** 2 / expected) < 42  # 15 degrees: p = 0.0002
 
 
 def test_banana_density_integrates_to_one():
@@ -96,7 +116,7 @@ def test_training_is_endless_and_held_out_sets_are_finite_and_stable(name):
     assert len({s.sha256 for s in data.splits.values()}) == 3
 
 
-@pytest.mark.parametrize("name", ["banana", "linear_gaussian"])
+@pytest.mark.parametrize("name", ["banana", "linear_gaussian", "markov"])
 def test_no_training_batch_meets_a_held_out_example(name):
     data = dataset(name)
     held_out = [data.splits[s].resident["image"] for s in ("validation", "test")]

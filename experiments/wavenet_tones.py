@@ -1,0 +1,65 @@
+"""A WaveNet on synthetic melodies, conditioned on the instrument and on the notes.
+
+    python -m experiments.wavenet_tones
+    jaxgen evaluate runs/wavenet_tones
+    jaxgen sample runs/wavenet_tones --out tones.wav
+
+N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test (400 sounds of 2048 samples),
+mean ± standard deviation over seeds 0, 1, 2: FIGURES nats. The noise of the data alone is 2129.3
+nats; the uniform distribution over 256 codes has 11356.5. Settings were chosen on the validation
+split. Sound of your own: --data.name FOLDER_OR_FILE.wav, where sub-folders are the labels.
+"""
+
+import sys
+
+from jaxgen.autoregressive import wavenet
+from jaxgen.cli import launch
+from jaxgen.data import Data, load
+from jaxgen.experiment import CommonFlags, Experiment, Settings
+from jaxgen.optimizer import Optimizer
+
+
+def wavenet_tones(
+    *,
+    settings: CommonFlags = Settings(steps=1200, batch_size=8, ema_decay=0.99),
+    data: Data = Data("tones", transform="levels"),
+    optimizer: Optimizer = Optimizer(learning_rate=3e-3, schedule="cosine", clip_norm=1.0),
+    num_layers: int = 7,
+    num_blocks: int = 2,
+    features: int = 32,
+    skip: int = 64,
+    label: bool = True,
+    context: bool = True,
+) -> Experiment:
+    """A WaveNet on sound in mu-law codes.
+
+    Args:
+      settings: the flags every recipe has.
+      data: which data; the transform is `levels`.
+      optimizer: of the one player.
+      num_layers: in a block, of dilations 1, 2, 4, ...
+      num_blocks: blocks, one after the other.
+      features: of the residual path.
+      skip: features of the sum from which the logits are made.
+      label: condition on the class, where the data have one.
+      context: condition on the context, where the data have one.
+    """
+    dataset = load(data)
+    frames, context_dim = (dataset.context_shape if context else None) or (1, 0)
+    model = wavenet.build(
+        dataset.shape,
+        levels=dataset.levels or 256,
+        num_layers=num_layers,
+        num_blocks=num_blocks,
+        features=features,
+        skip=skip,
+        num_classes=(dataset.num_classes or 0) if label else 0,
+        context_dim=context_dim,
+        context_stride=dataset.shape[0] // frames if context_dim else 1,
+        dtype=settings.precision,
+    )
+    return Experiment(model, settings, data, (optimizer,))
+
+
+if __name__ == "__main__":
+    sys.exit(launch(wavenet_tones))
