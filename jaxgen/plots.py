@@ -87,7 +87,7 @@ def _figure(
     draw: Callable[[Any, str, str], None],
     size: tuple[float, float] = (4.0, 4.0),
 ) -> np.ndarray:
-    """One panel a set on common axes, each of `size` inches; `draw(axes, name, colour)` fills it."""
+    """A panel a set on common axes, each of `size` inches; `draw(axes, name, colour)` fills it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

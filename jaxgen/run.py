@@ -18,6 +18,7 @@ from typing import Any
 import jax
 
 import jaxgen.autoregressive
+import jaxgen.mixture
 import jaxgen.nn
 import jaxgen.observation
 import jaxgen.vae
@@ -30,10 +31,10 @@ from jaxgen.optimizer import Optimizer
 from jaxgen.spec import class_table, from_json
 from jaxgen.train import Variables, evaluation_variables
 
-_PACKAGES = (jaxgen.nn, jaxgen.observation, jaxgen.autoregressive, jaxgen.vae)
+_PACKAGES = (jaxgen.nn, jaxgen.observation, jaxgen.mixture, jaxgen.autoregressive, jaxgen.vae)
 _METHODS = (
     *("sample", "log_prob", "elbo", "iwae", "log_weights", "terms"),
-    *("encode", "decode", "reconstruct", "squared_error"),
+    *("encode", "decode", "reconstruct", "squared_error", "conditionals", "complete"),
 )
 _STATIC = ("num", "num_samples")
 _ONCE_IN_VAE = ("Bernoulli", "DiscretizedLogistic", "Gaussian")  # as runs of before 2026-11 say

@@ -27,7 +27,6 @@ from jaxtyping import Bool, Float
 
 from jaxgen.distributions import log_mean_exp
 from jaxgen.errors import ConfigError
-from jaxgen.observation import Observation
 from jaxgen.train import Batch, Key, Metrics, Mutated, Variables
 from jaxgen.typing import Array
 
@@ -120,7 +119,7 @@ def with_label(model: Any, num: int, condition: dict[str, Array]) -> dict[str, A
     return condition
 
 
-def drawing(observation: Observation, key: Key) -> Choose:
+def drawing(observation: Any, key: Key) -> Choose:
     """Draws site i with `fold_in(key, i)`: the same number whoever asks, and in whatever order."""
     return lambda site, params: observation.sample(params, jax.random.fold_in(key, site))
 
