@@ -3,7 +3,7 @@
     python -m experiments.fvbn_digits
     jaxgen evaluate runs/fvbn_digits
 
-FIGURES
+N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test, seeds 0, 1, 2: FIGURES.
 """
 
 import sys

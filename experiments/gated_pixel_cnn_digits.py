@@ -20,7 +20,7 @@ from jaxgen.optimizer import Optimizer
 
 def gated_pixel_cnn_digits(
     *,
-    settings: CommonFlags = Settings(steps=2000, batch_size=64, ema_decay=0.998),
+    settings: CommonFlags = Settings(steps=1200, batch_size=64, ema_decay=0.998),
     data: Data = Data(),
     optimizer: Optimizer = Optimizer(learning_rate=3e-3, schedule="cosine", weight_decay=0.01),
     num_layers: int = 4,

@@ -20,12 +20,12 @@ from jaxgen.optimizer import Optimizer
 
 def pixel_cnn_pp_digits(
     *,
-    settings: CommonFlags = Settings(steps=4000, batch_size=64, ema_decay=0.999),
+    settings: CommonFlags = Settings(steps=600, batch_size=64, ema_decay=0.99, evaluate_every=100),
     data: Data = Data(),
-    optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+    optimizer: Optimizer = Optimizer(learning_rate=3e-3),
     num_components: int = 5,
     features: int = 24,
-    num_blocks: int = 2,
+    num_blocks: int = 1,
     num_stages: int = 2,
     dropout: float = 0.5,
     coordinates: bool = True,

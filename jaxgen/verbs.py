@@ -102,7 +102,7 @@ def sample(
     label: int | None = None,
     out: Path | None = None,
 ) -> int:
-    """Draw samples, as a picture (.png) or as an array in the model's space (.npz).
+    """Draw samples, as a picture (.png), an array in the model's space (.npz) or sound (.wav).
 
     Args:
       run: the run folder, wherever it is.
@@ -112,7 +112,8 @@ def sample(
         picture, as is the custom, and draws in an array.
       label: for a class-conditional model, the class of all samples. Default: the classes one after
         the other, in a picture a row for each, with as many samples as fill the rows.
-      out: FILE.png or FILE.npz. Default: samples.png in the run folder.
+      out: FILE.png, FILE.npz or, of a model of sound, FILE.wav: the samples one after the other.
+        Default: samples.png in the run folder.
     """
     import jax
 
@@ -121,8 +122,9 @@ def sample(
 
     key = jax.random.key(_seed(seed))
     _positive("num", num)
-    _require_suffix(out)
+    _require_suffix(out, ".wav")
     trained = load(run)
+    _require_sound(trained, out)
     target = out or trained.folder / "samples.png"
     values = values or ("means" if target.suffix == ".png" else "draws")
     num, columns = _in_rows(trained.model, num, label, target)
@@ -130,7 +132,10 @@ def sample(
     x, kind = gallery.draw(
         trained.model, trained.variables, key, num, mean=values == "means", condition=condition
     )
-    _save(target, x, gallery.picture(x, trained.data_record, columns=columns), **condition)
+    if target.suffix == ".wav":
+        _save_sound(target, x, trained.data_record)
+    else:
+        _save(target, x, gallery.picture(x, trained.data_record, columns=columns), **condition)
     print(f"{num} {kind}, seed {seed}\n{target}")
     return 0
 
@@ -236,9 +241,22 @@ def report(run: RunFolder) -> int:
 COMMANDS = (evaluate, check, sample, reconstruct, interpolate, complete, report)
 
 
-def _require_suffix(out):
-    if out is not None and out.suffix not in (".png", ".npz"):
-        raise ConfigError(f"--out: got {out}, expected FILE.png or FILE.npz")
+def _require_suffix(out, *more):
+    if out is not None and out.suffix not in (".png", ".npz", *more):
+        expected = " or ".join(f"FILE{suffix}" for suffix in (".png", ".npz", *more))
+        raise ConfigError(f"--out: got {out}, expected {expected}")
+
+
+def _require_sound(trained, out):
+    if out is not None and out.suffix == ".wav" and "sample_rate" not in trained.data_record:
+        raise ConfigError(f"--out: got {out}, but the run's data are no sound")
+
+
+def _save_sound(target, x, form):
+    from jaxgen.data import wav
+    from jaxgen.files import write_file
+
+    write_file(target, wav.encode(x, form["levels"], form["sample_rate"]))
 
 
 def _in_rows(model, num, label, target):

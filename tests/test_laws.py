@@ -113,7 +113,7 @@ def test_six_steps_are_three_saved_restored_and_three_more(name, tmp_path):
 def test_one_two_and_four_devices_make_the_same_run(name):
     tolerance = 2e-3 if "bfloat16" in name else 1e-6  # a sum in another order may round elsewhere
     _, one = tiny.train(name, tiny.fresh(name), range(10))
-    for num in (2, 4):
+    for num in (4,) if name in tiny.AUTOREGRESSIVE else (2, 4):  # compiling them takes long
         _, several = tiny.train(name, tiny.fresh(name), range(10), num_devices=num)
         for key in (key for key in one if key.endswith("loss")):
             np.testing.assert_allclose(

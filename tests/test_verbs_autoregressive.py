@@ -1,6 +1,7 @@
 """What the verbs do with an autoregressive run, class-conditional or not."""
 
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 import jaxgen
 from jaxgen import gallery, loop
-from jaxgen.autoregressive import FVBN, gated_pixel_cnn
+from jaxgen.autoregressive import FVBN, gated_pixel_cnn, wavenet
 from jaxgen.cli import main
 from jaxgen.data import Data, load
 from jaxgen.errors import ConfigError
@@ -115,6 +116,22 @@ def test_completions_are_drawn_between_what_is_given_and_the_truth(runs, capsys,
 
 def test_what_cannot_be_completed_says_so(finished, capsys):
     assert "has no complete" in say(capsys, "complete", finished, code=2).err
+
+
+def test_samples_of_a_model_of_sound_can_be_heard(runs, capsys, tmp_path):
+    sizes = {"num_layers": 2, "num_blocks": 1, "features": 4, "skip": 8}
+    given = {"num_classes": 4, "context_dim": 10, "context_stride": 128}
+    model = wavenet.build((2048,), **sizes, **given)
+    experiment = tiny_runs.experiment("tones", transform="levels", model=model, batch_size=8)
+    loop.run(experiment, tmp_path / "tones", recipe="tones")
+    out = tmp_path / "x.wav"
+    assert "4 samples" in say(capsys, "sample", tmp_path / "tones", "--num", 4, "--out", out).out
+    with wave.open(str(out)) as sound:
+        assert sound.getframerate() == 8000
+        assert sound.getnframes() > 4 * 2048
+    (tmp_path / "tones" / "samples.png").unlink(missing_ok=True)
+    say(capsys, "complete", tmp_path / "tones", "--num", 2, "--times", 1)
+    assert "no sound" in say(capsys, "sample", runs["plain"], "--out", out, code=2).err
 
 
 def test_half_of_an_example():

@@ -43,7 +43,7 @@ def negative_log_prob(
 
 
 def log_prob(
-    self: Any, variables: Variables, x: Float[Array, "b ..."], **condition: Array
+    self: Any, variables: Variables, x: Float[Array, "b ..."], **condition: Array | None
 ) -> Float[Array, " b"]:
     """log p(x) per example, exact, in nats.
 
@@ -58,7 +58,7 @@ def log_prob(
 
 
 def log_prob_per_class(
-    model: Any, variables: Variables, x: Float[Array, "b ..."], **condition: Array
+    model: Any, variables: Variables, x: Float[Array, "b ..."], **condition: Array | None
 ) -> Float[Array, "k b"]:
     """log p(x | y) for every class y of a class-conditional model."""
 
@@ -70,7 +70,7 @@ def log_prob_per_class(
 
 
 def sample(
-    self: Any, variables: Variables, key: Key, num: int, **condition: Array
+    self: Any, variables: Variables, key: Key, num: int, **condition: Array | None
 ) -> Float[Array, "b ..."]:
     """`num` draws from p(x | conditions); classes take turns where no `label` is given."""
     condition = with_label(self, num, condition)
@@ -83,7 +83,7 @@ def complete(
     key: Key,
     x: Float[Array, "b ..."],
     mask: Bool[Array, "..."],
-    **condition: Array,
+    **condition: Array | None,
 ) -> Float[Array, "b ..."]:
     """Fills in what is unknown, each element given those before it in the model's order.
 
@@ -100,7 +100,7 @@ def complete(
     return self.generate(variables, choose, x.shape[0], **condition)
 
 
-def conditions(model: Any, batch: Batch) -> dict[str, Array]:
+def conditions(model: Any, batch: Batch) -> dict[str, Any]:
     """What of a batch the model is conditioned on."""
     found = {"label": batch.get("label")} if _classes(model) else {}
     if getattr(model, "context_dim", 0):
@@ -108,7 +108,7 @@ def conditions(model: Any, batch: Batch) -> dict[str, Array]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def with_label(model: Any, num: int, condition: dict[str, Array]) -> dict[str, Array]:
+def with_label(model: Any, num: int, condition: dict[str, Any]) -> dict[str, Any]:
     """The conditions, with the classes in turn where a label is wanted and none is given."""
     if not _classes(model):
         if condition.get("label") is not None:
@@ -132,7 +132,7 @@ def keeping(choose: Choose, x: Float[Array, "b ..."], mask: Bool[Array, "..."]) 
 
 
 def naive(
-    model: Any, variables: Variables, choose: Choose, num: int, **condition: Array
+    model: Any, variables: Variables, choose: Choose, num: int, **condition: Array | None
 ) -> Float[Array, "b ..."]:
     """The oracle: a full forward pass for each element, of which one site is used."""
     order = jnp.asarray(model.order)
@@ -147,7 +147,7 @@ def naive(
 
 
 def jacobi(
-    model: Any, variables: Variables, choose: Choose, num: int, **condition: Array
+    model: Any, variables: Variables, choose: Choose, num: int, **condition: Array | None
 ) -> Float[Array, "b ..."]:
     """The fixed point: all sites at once, from the last iterate, until nothing changes.
 

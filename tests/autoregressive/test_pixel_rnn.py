@@ -327,7 +327,7 @@ def test_the_large_image_knows_the_small_one_whole():
             lambda: pixel_rnn.diagonal_bilstm((2, 3, 3), features=4).init(jax.random.key(0)),
             "groups",
         ),
-        (lambda: multi_scale.build(RowLSTM, (3, 4, 1)), "every 2th row"),
+        (lambda: multi_scale.build(RowLSTM, (3, 4, 1)), "1/2 of those"),
         (
             lambda: pixel_rnn.row_lstm((2, 3, 1), context_dim=2)._beside(None),
             "context: got None",
