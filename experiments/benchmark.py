@@ -1,16 +1,18 @@
-"""How fast jaxgen is here: training against eager PyTorch, and the start of a run.
+"""How fast jaxgen is here: against eager PyTorch, at its start, and its samplers.
 
     python -m experiments.benchmark vae --torch-python PYTHON
     python -m experiments.benchmark start
+    python -m experiments.benchmark autoregressive --torch-python PYTHON
+    python -m experiments.benchmark sampling
 
 `vae` trains the Bernoulli VAE 784-400-20 (batch 128, Adam) four ways in one run: eager PyTorch
 with fused Adam, jaxgen's loop without and with its periodic evaluations, and the loop's bare step.
 `start` takes the time from the start of `experiments.vae_digits` to the end of its first step.
+`autoregressive` compares training, densities and samples of autoregressive models with PyTorch's.
+`sampling` compares their fast samplers with a full forward pass for each element.
 """
 
-import importlib.util
 import json
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from experiments import benchmark_start
+from experiments import benchmark_autoregressive, benchmark_sampling, benchmark_start
 from experiments.benchmark_harness import (
     Worker,
     closing_all,
@@ -30,6 +32,7 @@ from experiments.benchmark_harness import (
     take_turns,
     verdict,
 )
+from experiments.benchmark_harness import torch_python as find_torch_python
 from jaxgen.errors import ConfigError, JaxgenError
 from jaxgen.files import write_json
 
@@ -71,7 +74,7 @@ def vae(
     with tempfile.TemporaryDirectory(prefix="jaxgen-benchmark-") as folder:
         path = _noise(Path(folder), 1000 if smoke else 75_000) if data is None else data.resolve()
         config |= {"data": str(path), "folder": folder}
-        python = _torch_python(torch_python)
+        python = find_torch_python(torch_python)
         with closing_all(_workers(config, python, periodic and not smoke)) as workers:
             said = {worker.name: worker.ready() for worker in workers}
             times = take_turns(workers, config["rounds"])
@@ -88,10 +91,59 @@ def start(*, rounds: int = 5, out: Path | None = None, smoke: bool = False) -> N
       out: keep the figures in this JSON file.
       smoke: one of each.
     """
-    if rounds < 1:
-        raise ConfigError(f"--rounds {rounds}: expected at least 1")
+    _require_rounds(rounds)
     report = benchmark_start.measure(1 if smoke else rounds)
     benchmark_start.show(report)
+    _save(out, report)
+
+
+def autoregressive(
+    *,
+    rounds: int = 10,
+    only: tuple[str, ...] = (),
+    torch_python: Path | None = None,
+    out: Path | None = None,
+    smoke: bool = False,
+) -> None:
+    """Autoregressive models: training, log_prob and sampling against eager PyTorch.
+
+    Args:
+      rounds: turns of both libraries, in each comparison.
+      only: models to compare; default all.
+      torch_python: an interpreter that has PyTorch; default this one, if it has.
+      out: keep the figures in this JSON file.
+      smoke: tiny models for a step or two, to see that all runs.
+    """
+    _require_rounds(rounds)
+    python = find_torch_python(torch_python)
+    report = benchmark_autoregressive.measure(rounds, python, only, smoke)
+    print("\n".join(benchmark_autoregressive.table(report)))
+    _save(out, report)
+
+
+def sampling(
+    *,
+    rounds: int = 5,
+    positions: int = 16,
+    only: tuple[str, ...] = (),
+    out: Path | None = None,
+    smoke: bool = False,
+) -> None:
+    """The fast samplers of autoregressive models, against the naive one and over sizes.
+
+    Args:
+      rounds: turns of all samplers of a model.
+      positions: elements for which the naive sampler's full forward pass is timed; the rest costs
+        the same.
+      only: models to sample from; default all.
+      out: keep the figures in this JSON file.
+      smoke: tiny models of tiny examples, to see that all runs.
+    """
+    _require_rounds(rounds)
+    if positions < 1:
+        raise ConfigError(f"--positions {positions}: expected at least 1")
+    report = benchmark_sampling.measure(rounds, positions, only, smoke)
+    print("\n".join(benchmark_sampling.table(report)))
     _save(out, report)
 
 
@@ -99,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     try:
         tyro.extras.subcommand_cli_from_dict(
-            {"vae": vae, "start": start},
+            {"vae": vae, "start": start, "autoregressive": autoregressive, "sampling": sampling},
             args=argv,
             prog="python -m experiments.benchmark",
             description=__doc__,
@@ -129,6 +181,11 @@ def _settings(rounds: int, block_steps: int, activation: str, smoke: bool) -> di
     return config | sizes | {"warmup_blocks": 2, "rounds": rounds, "steps": block_steps}
 
 
+def _require_rounds(rounds):
+    if rounds < 1:
+        raise ConfigError(f"--rounds {rounds}: expected at least 1")
+
+
 def _save(path: Path | None, report: dict[str, Any]) -> None:
     if path is not None:
         write_json(path, report)
@@ -140,16 +197,6 @@ def _noise(folder: Path, num: int) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     path.write_bytes(np.array([0x0803, *shape], ">u4").tobytes() + pixels.tobytes())
     return path
-
-
-def _torch_python(given: Path | None) -> str | None:
-    """The interpreter for the PyTorch worker, or None."""
-    if given is not None:
-        found = shutil.which(given)
-        if found is None:
-            raise ConfigError(f"--torch-python {given}: no such program")
-        return found
-    return sys.executable if importlib.util.find_spec("torch") else None
 
 
 def _workers(config: dict[str, Any], torch_python: str | None, periodic: bool) -> list[Worker]:

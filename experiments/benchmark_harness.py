@@ -7,9 +7,12 @@ rounds is reported with it.
 """
 
 import contextlib
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.errors import JaxgenError
+from jaxgen.errors import ConfigError, JaxgenError
 
 ROOT = Path(__file__).resolve().parents[1]
 # Several processes share one accelerator: none may take most of its memory in advance.
@@ -49,11 +52,11 @@ class Worker:
     Args:
       name: of the variant.
       command: starts it.
-      steps: in a block.
+      steps: in a block; a fraction where a block is a part of one, which all parts are like.
       folder: where its stderr is kept.
     """
 
-    def __init__(self, name: str, command: Sequence[str], steps: int, folder: Path):
+    def __init__(self, name: str, command: Sequence[str], steps: float, folder: Path):
         self.name, self.steps = name, steps
         self._log = folder / f"{name}.log"
         with self._log.open("w") as log:
@@ -138,6 +141,24 @@ def ratio(
     return asdict(spread) | judged(spread.median, at_least=at_least, at_most=at_most)
 
 
+def torch_python(given: Path | None) -> str | None:
+    """The interpreter for the PyTorch workers, or None. Raises ConfigError."""
+    if given is not None:
+        found = shutil.which(given)
+        if found is None:
+            raise ConfigError(f"--torch-python {given}: no such program")
+        return found
+    return sys.executable if importlib.util.find_spec("torch") else None
+
+
+def chosen(only: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Those of `names` that `only` has; all without. Raises ConfigError."""
+    for name in only:
+        if name not in names:
+            raise ConfigError(f"--only {name}: choose from {', '.join(names)}")
+    return [name for name in names if name in only or not only]
+
+
 def judged(
     value: float, *, at_least: float | None = None, at_most: float | None = None
 ) -> dict[str, Any]:
@@ -154,6 +175,11 @@ def verdict(entry: Mapping[str, Any]) -> str:
     if "target" not in entry:
         return ""
     return f"{entry['target']}: {'holds' if entry['holds'] else 'MISSED'}"
+
+
+def quartiles(entry: Mapping[str, Any]) -> str:
+    """Of a ratio, for a line of print."""
+    return f"{entry['lower']:.3g}-{entry['upper']:.3g}"
 
 
 def conditions() -> dict[str, Any]:

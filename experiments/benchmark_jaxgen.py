@@ -16,8 +16,10 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
@@ -66,7 +68,7 @@ class Gate(io.TextIOBase):
         if step < self._first or step % self._steps:
             return
         seconds = time.perf_counter() - self._start
-        _tell(**({"seconds": seconds} if step > self._first else {"ready": environment()}))
+        tell(**({"seconds": seconds} if step > self._first else {"ready": environment()}))
         if not sys.stdin.readline():
             raise Stopped
         self._start = time.perf_counter()
@@ -81,12 +83,25 @@ def train(config: dict) -> None:
 
 def bare(config: dict) -> None:
     """The loop's dispatch alone, over indices that lie on the device."""
-    block = _bare_block(config)
+    trained = experiment(config)
+    dataset = data.load(trained.data)
+    longest = min(
+        config["log_every"], parallel.steps_per_dispatch(trained.abstract_state().variables)
+    )
+    resident = dict(dataset.splits["train"].resident)
+    block = stepping(trained, resident, config["steps"], longest, dataset.prepare)
     for _ in range(config["warmup_blocks"]):
         block()
-    _tell(ready=environment())
+    tell(ready=environment())
+    serve(block)
+
+
+def serve(block: Callable[[], Any]) -> None:
+    """A block for each line on stdin; it ends when all that the block computes is there."""
     for _ in sys.stdin:
-        _tell(seconds=block())
+        start = time.perf_counter()
+        block()
+        tell(seconds=time.perf_counter() - start)
 
 
 def experiment(config: dict) -> Experiment:
@@ -110,33 +125,44 @@ def experiment(config: dict) -> Experiment:
     return Experiment(model, settings, choice, (Optimizer(learning_rate=config["learning_rate"]),))
 
 
-def _bare_block(config):
-    """A function that takes one block of steps and returns its seconds."""
-    trained = experiment(config)
-    dataset, mesh = data.load(trained.data), parallel.device_mesh()
-    split, size = dataset.splits["train"], trained.settings.batch_size
-    step = partial(train_step, trained.players(), prepare=dataset.prepare)
+def stepping(
+    trained: Experiment,
+    arrays: Mapping[str, Any],
+    steps: int,
+    longest: int,
+    prepare: Callable[..., Any] | None = None,
+) -> Callable[[], Any]:
+    """A function that takes `steps` steps on resident arrays {name: [N, ...]}.
+
+    Args:
+      trained: with the model, its optimisers and the batch size.
+      arrays: what batches are taken from.
+      steps: in a block, a multiple of `longest`.
+      longest: steps in a dispatch.
+      prepare: as of `train_step`.
+    """
+    mesh, size = parallel.device_mesh(), trained.settings.batch_size
+    step = partial(train_step, trained.players(), prepare=prepare)
     dispatch = parallel.jit_steps(step, mesh, resident=True)
     state = jax.jit(trained.fresh_state)(jax.random.key(trained.settings.seed))
     state = parallel.replicate(state, mesh)
-    arrays = parallel.replicate(dict(split.resident), mesh)
-    longest = min(config["log_every"], parallel.steps_per_dispatch(state.variables))
-    items = [data.chunk_indices(0, i * longest, longest, size, split.num) for i in range(8)]
+    arrays = parallel.replicate(dict(arrays), mesh)
+    num = len(jax.tree.leaves(arrays)[0])
+    items = [data.chunk_indices(0, i * longest, longest, size, num) for i in range(8)]
     sharding = NamedSharding(mesh, PartitionSpec(None, parallel.AXIS))
     items = [jax.device_put(x, sharding) for x in items]
 
     def block():
         nonlocal state
-        start = time.perf_counter()
-        for i in range(config["steps"] // longest):
+        for i in range(steps // longest):
             state, metrics = dispatch(state, arrays, items[i % len(items)])
-        jax.block_until_ready((state, metrics))
-        return time.perf_counter() - start
+        return jax.block_until_ready((state, metrics))
 
     return block
 
 
-def _tell(**values):
+def tell(**values: Any) -> None:
+    """One line of JSON to the harness."""
     print(json.dumps(values), flush=True)
 
 

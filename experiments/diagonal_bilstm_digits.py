@@ -3,8 +3,9 @@
     python -m experiments.diagonal_bilstm_digits
     jaxgen evaluate runs/diagonal_bilstm_digits
 
-N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test (360 images), mean ± standard
-deviation over seeds 0, 1, 2: FIGURES nats. Settings were chosen on the validation split.
+3 minutes on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, 2026-11-25. Test (360
+images), mean ± standard deviation over seeds 0, 1, 2: 16.70 ± 0.01 nats. Settings were chosen on
+the validation split.
 """
 
 import sys

@@ -3,7 +3,8 @@
     python -m experiments.fvbn_digits
     jaxgen evaluate runs/fvbn_digits
 
-N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test, seeds 0, 1, 2: FIGURES.
+0.4 minutes on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, 2026-11-25. Test
+(360 images), seeds 0, 1, 2: 18.23 ± 0.00 nats. Settings were chosen on the validation split.
 """
 
 import sys

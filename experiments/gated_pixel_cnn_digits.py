@@ -4,9 +4,9 @@
     jaxgen evaluate runs/gated_pixel_cnn_digits
     jaxgen sample runs/gated_pixel_cnn_digits
 
-N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test (360 images), mean ± standard
-deviation over seeds 0, 1, 2: FIGURES nats for log p(x), the mean over ten classes, and FIGURES
-nats for log p(x | y). Settings were chosen on the validation split.
+2.6 minutes on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, 2026-11-25. Test
+(360 images), seeds 0 and 1: 16.43 and 16.53 nats for log p(x), the mean over ten classes; 14.24
+and 14.34 nats for log p(x | y). Settings were chosen on the validation split.
 """
 
 import sys

@@ -3,8 +3,7 @@
     python -m experiments.made_digits
     jaxgen evaluate runs/made_digits
 
-N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test (360 images), mean ± standard
-deviation over seeds 0, 1, 2: FIGURES nats. Settings were chosen on the validation split.
+Not yet run to the end with these settings: minutes, seeds and figures are missing (2026-11-25).
 """
 
 import sys

@@ -4,8 +4,7 @@
     python -m experiments.nade_fashion_mnist
     jaxgen evaluate runs/nade_fashion_mnist
 
-N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test (10 000 images, stochastically
-binarised), mean ± standard deviation over seeds 0, 1, 2: FIGURES nats.
+Not yet run to the end: minutes, seeds and figures are missing (2026-11-25).
 """
 
 import sys

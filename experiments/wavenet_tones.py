@@ -4,10 +4,9 @@
     jaxgen evaluate runs/wavenet_tones
     jaxgen sample runs/wavenet_tones --out tones.wav
 
-N minutes on 2 cores of an AMD EPYC (Zen 5), no GPU, 2026-11-25. Test (400 sounds of 2048 samples),
-mean ± standard deviation over seeds 0, 1, 2: FIGURES nats. The noise of the data alone is 2129.3
-nats; the uniform distribution over 256 codes has 11356.5. Settings were chosen on the validation
-split. Sound of your own: --data.name FOLDER_OR_FILE.wav, where sub-folders are the labels.
+Not yet run to the end with these settings: minutes, seeds and figures are missing (2026-11-25).
+The noise of the data alone is 2129.3 nats; the uniform distribution over 256 codes has 11356.5.
+Sound of your own: --data.name FOLDER_OR_FILE.wav, where sub-folders are the labels.
 """
 
 import sys

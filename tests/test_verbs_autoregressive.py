@@ -137,7 +137,7 @@ def test_samples_of_a_model_of_sound_can_be_heard(runs, capsys, tmp_path):
 def test_half_of_an_example():
     upper, left = (gallery.half((4, 6, 1), known)[..., 0] for known in ("upper", "left"))
     assert (upper == (np.arange(4) < 2)[:, None]).all()
-    assert (left == np.arange(6) < 3).all()
+    assert (left == (np.arange(6) < 3)).all()
     assert list(gallery.half((5,), "left")) == [True, True, False, False, False]
 
 

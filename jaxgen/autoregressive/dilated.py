@@ -90,7 +90,8 @@ class DilatedStack(nn.Module):
         self.head = _dense(self, self.skip)
         self.logits = _dense(self, self.levels)
         if self.context_dim:
-            self.upsampling = _dense(self, self.context_stride * self.context_features)
+            width, init = self.context_stride * self.context_features, held(self.context_stride)
+            self.upsampling = _dense(self, width, init=init)
 
     def __call__(
         self,
@@ -136,6 +137,19 @@ def smooth(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.
     frequency = _WAVES * jax.random.normal(frequency_key, shape[1:])
     phase = jax.random.uniform(phase_key, shape[1:], maxval=2 * jnp.pi)
     return jnp.cos(jnp.linspace(-1, 1, shape[0])[:, None] * frequency + phase).astype(dtype)
+
+
+def held(stride: int) -> Callable[..., jax.Array]:
+    """Initial kernels [C, stride F] by which a frame is the same vector at all of its samples.
+
+    What is learned of a frame at one sample then holds at the others from the start.
+    """
+
+    def init(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
+        kernel = jax.random.normal(key, (shape[0], shape[1] // stride), dtype)
+        return jnp.tile(kernel, (1, stride))
+
+    return init
 
 
 def _dense(module, features, name=None, bias=True, init=nn.linear.default_kernel_init):

@@ -22,7 +22,7 @@ def noisy(model, seed=0):
     )
 
 
-def slopes(model, num=4):
+def slopes(model, num=16):
     """|d params_i / d x_j| summed over parameters and examples, [D, D]."""
     dim = math.prod(model.shape)
     x = jax.random.uniform(jax.random.key(5), (num, *model.shape))
@@ -37,7 +37,7 @@ def slopes(model, num=4):
 
 @lru_cache
 def plain():
-    return pixel_cnn.build((9, 9, 1), num_layers=2, features=8, head=8)
+    return pixel_cnn.build((9, 9, 1), num_layers=2, features=16, head=8)
 
 
 @lru_cache

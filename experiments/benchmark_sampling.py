@@ -1,0 +1,300 @@
+"""The fast samplers of autoregressive models, each against the naive one, and over sizes.
+
+The fourth command of `experiments.benchmark`. All samplers of a model are compiled, warmed up, and
+take turns in one process. The naive sampler makes a full forward pass for each element
+(`chain_rule.naive`), so that a part of its elements tells what all of them take; that of NADE
+computes the hidden activations of each element from scratch, O(D^2 H), and is timed whole.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import benchmark_models
+from experiments.benchmark_harness import (
+    Spread,
+    chosen,
+    conditions,
+    machine,
+    quartiles,
+    ratio,
+    take_turns,
+    verdict,
+)
+from jaxgen.autoregressive import chain_rule
+from jaxgen.folder import environment
+
+NUM = 16  # samples at once
+SIDES = (8, 16, 28, 32)
+TARGETS = {"nade": 50.0, "pixel_cnn": 80.0, "gated_pixel_cnn": 80.0}
+GROWTH = 1.3  # at most: time per element of the largest size over that of the smallest
+BY_FIXED_POINT = ("pixel_cnn_pp", "made")
+OVER_ALL = ("made",)  # each conditional has weights for every element: it must grow
+LEAST_SECONDS = 0.05  # of a block
+
+
+class Timed:
+    """A compiled sampler, for `take_turns`.
+
+    Args:
+      name: of the sampler.
+      draw: (variables, key) -> samples.
+      variables: of the model.
+      share: of the elements that are drawn.
+    """
+
+    def __init__(self, name: str, draw: Callable[..., Any], variables: Any, share: float = 1.0):
+        self.name, self._draw, self._variables = name, jax.jit(draw), variables
+        self._share, self._drawn, self._calls = share, 0, 1
+        self.block()  # compiles
+        self._calls = math.ceil(max(1.0, LEAST_SECONDS / self._seconds()))
+
+    def block(self) -> float:
+        """Milliseconds per batch of samples."""
+        return 1000 * self._seconds() / self._calls / self._share
+
+    def _seconds(self):
+        start = time.perf_counter()
+        for _ in range(self._calls):
+            self._drawn += 1
+            x = self._draw(self._variables, jax.random.key(self._drawn))
+        jax.block_until_ready(x)
+        return time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class SomeElements:
+    """A model of which the naive sampler draws some elements alone, evenly spread."""
+
+    model: Any
+    positions: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an example."""
+        return self.model.shape
+
+    @property
+    def order(self) -> np.ndarray:
+        """The elements that are drawn."""
+        order = self.model.order
+        return order[np.linspace(0, len(order) - 1, self.positions).astype(int)]
+
+    def conditionals(self, variables: Any, x: jax.Array) -> jax.Array:
+        """A full forward pass."""
+        return self.model.conditionals(variables, x)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A model that counts its forward passes."""
+
+    model: Any
+    passes: list[int]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an example."""
+        return self.model.shape
+
+    def conditionals(self, variables: Any, x: jax.Array) -> jax.Array:
+        """A full forward pass."""
+        jax.debug.callback(lambda: self.passes.append(1))
+        return self.model.conditionals(variables, x)
+
+
+def naive(model: Any, variables: Any, key: jax.Array, positions: int) -> jax.Array:
+    """By a full forward pass for each of so many elements."""
+    choose = chain_rule.drawing(model.observation, key)
+    return chain_rule.naive(SomeElements(model, positions), variables, choose, NUM)
+
+
+def direct_nade(model: Any, variables: Any, key: jax.Array) -> jax.Array:
+    """The hidden activations of each element anew, from all elements before: O(D^2 H)."""
+    params, choose = variables["nade"]["params"], chain_rule.drawing(model.observation, key)
+
+    def draw(x, site):
+        hidden = jax.nn.sigmoid(params["c"] + x @ params["W"].T)  # later elements are zero
+        logits = hidden @ params["V"][site] + params["b"][site]
+        return x.at[:, site].set(choose(site, logits[:, None])), None
+
+    x, _ = jax.lax.scan(draw, jnp.zeros((NUM, math.prod(model.shape))), jnp.asarray(model.order))
+    return x.reshape(NUM, *model.shape)
+
+
+def jacobi(model: Any, variables: Any, key: jax.Array) -> jax.Array:
+    """By the fixed point of all elements at once."""
+    return chain_rule.jacobi(model, variables, chain_rule.drawing(model.observation, key), NUM)
+
+
+def count_passes(model: Any, variables: Any) -> int:
+    """Forward passes of one batch by `jacobi`."""
+    passes: list[int] = []
+    choose = chain_rule.drawing(model.observation, jax.random.key(1))
+    counted = Counted(model, passes)
+    draw = jax.jit(lambda v: chain_rule.jacobi(counted, v, choose, NUM))
+    jax.block_until_ready(draw(variables))
+    jax.effects_barrier()
+    return len(passes)
+
+
+def measure(rounds: int, positions: int, only: tuple[str, ...], smoke: bool) -> dict[str, Any]:
+    """The figures of all models, or of those in `only`.
+
+    Interrupted, it returns what is complete, if anything is.
+    """
+    names = chosen(only, list(benchmark_models.SIZES))
+    rounds = 2 if smoke else rounds
+    before, entries = conditions(), {}
+    try:
+        for name in names:
+            entries[name] = sample(name, rounds, positions, smoke)
+            print(f"{name}: done", file=sys.stderr, flush=True)
+            if len(entries[name]["times"]["naive"]) < rounds:
+                break
+    except KeyboardInterrupt:
+        if not entries:
+            raise
+    return {
+        "models": entries,
+        "environment": environment(),
+        "before": before,
+        "after": conditions(),
+    }
+
+
+def sample(name: str, rounds: int, positions: int, smoke: bool) -> dict[str, Any]:
+    """The figures of one model; a smoke run's meet no target."""
+    sizes = (benchmark_models.TINY if smoke else benchmark_models.SIZES)[name]
+    sides, main = ((2, 4), 4) if smoke else (SIDES, 28)
+    samplers = []
+    for side in sides:
+        model, variables = fresh(name, side, sizes)
+        samplers.append(Timed(str(side), partial(_fast, model), variables))
+    model, variables = fresh(name, main, sizes)
+    dim = math.prod(model.shape)
+    entry = {"side": main, "dim": dim, "timed": min(positions, dim)}
+    draw = partial(naive, model, positions=entry["timed"])
+    samplers.append(Timed("naive", draw, variables, entry["timed"] / dim))
+    if name == "nade":
+        samplers.append(Timed("direct", partial(direct_nade, model), variables))
+    if name in BY_FIXED_POINT:
+        samplers.append(Timed("jacobi", partial(jacobi, model), variables))
+        entry["passes"] = count_passes(model, variables)
+    times = take_turns(samplers, rounds)
+    return entry | {"times": times, "ratios": ratios(name, main, sides, times, judge=not smoke)}
+
+
+def fresh(name: str, side: int, sizes: dict[str, Any]) -> tuple[Any, Any]:
+    """The model on examples of side x side, and untrained parameters."""
+    model = benchmark_models.build(name, (side, side, 1), sizes)
+    return model, jax.jit(model.init)(jax.random.key(0))
+
+
+def ratios(
+    name: str, main: int, sides: tuple[int, ...], times: dict[str, list[float]], *, judge: bool
+) -> dict[str, Any]:
+    """Of the other samplers to the fast one, and of the largest size to the smallest."""
+    others = [other for other in ("direct", "naive", "jacobi") if other in times]
+    judged = next(iter(others)) if judge else None  # NADE by its direct form
+    found = {
+        other: ratio(
+            times[other],
+            times[str(main)],
+            at_least=TARGETS.get(name) if other == judged else None,
+        )
+        for other in others
+    }
+    ends = [[ms / side**2 for ms in times[str(side)]] for side in (sides[-1], sides[0])]
+    limit = GROWTH if judge and name not in OVER_ALL else None
+    return found | {"growth": ratio(*ends, at_most=limit)}
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """The lines to print."""
+    entries = found["models"]
+    first = next(iter(entries.values()))
+    rounds, main = len(first["times"]["naive"]), first["side"]
+    lines = [
+        f"Sampling, {NUM} at once, {main} x {main}; {rounds} rounds in turns; untrained models"
+    ]
+    lines.append(machine(found["environment"]))
+    for when in ("before", "after"):
+        lines.append("{date}, load average {load_average}".format(**found[when]))
+    lines += ["", f"{'':24}{'ms, median':>11}{'us/element':>12}{'x fast':>10}{'quartiles':>16}"]
+    for name, entry in entries.items():
+        lines += comparison(name, entry)
+    lines += ["", *notes(entries), "", *growth(entries)]
+    return lines
+
+
+def comparison(name: str, entry: dict[str, Any]) -> list[str]:
+    """All samplers of one model."""
+    names = {
+        str(entry["side"]): benchmark_models.TITLES[name],
+        "direct": "  from scratch, O(D^2 H)",
+        "naive": f"  {entry['dim']} forward passes{'*' if entry['timed'] < entry['dim'] else ''}",
+        "jacobi": f"  fixed point, {entry.get('passes')} passes",
+    }
+    lines = []
+    for sampler, title in names.items():
+        if sampler not in entry["times"]:
+            continue
+        ms = Spread.of(entry["times"][sampler]).median
+        line = f"{title:24}{ms:11.2f}{1000 * ms / entry['dim']:12.1f}"
+        if sampler in entry["ratios"]:
+            against = entry["ratios"][sampler]
+            line += f"{against['median']:10.3g}{quartiles(against):>16}  {verdict(against)}"
+        lines.append(line.rstrip())
+    return lines
+
+
+def notes(entries: dict[str, Any]) -> list[str]:
+    """What is extrapolated."""
+    lines = ["x fast: the sampler's time over the fast one's, in each round."]
+    timed = {entry["timed"] for entry in entries.values() if entry["timed"] < entry["dim"]}
+    if timed:
+        lines += [
+            f"* extrapolated: {min(timed)} elements, evenly spread, were timed; the forward pass",
+            "  of each is that of the whole example, whatever the element.",
+        ]
+    if any("passes" in entry for entry in entries.values()):
+        lines.append(
+            "The fixed point takes more passes the more a trained model's elements depend."
+        )
+    return lines
+
+
+def growth(entries: dict[str, Any]) -> list[str]:
+    """Time per element over the size of the example."""
+    sides = [int(name) for name in next(iter(entries.values()))["times"] if name.isdecimal()]
+    heads = "".join(f"{f'{side}x{side}':>9}" for side in sides)
+    last = f"{sides[-1]}/{sides[0]}"
+    lines = [f"{'us/element, median':24}{heads}{last:>9}{'quartiles':>14}"]
+    for name, entry in entries.items():
+        medians = [Spread.of(entry["times"][str(side)]).median for side in sides]
+        cells = "".join(
+            f"{1000 * ms / side**2:9.1f}" for ms, side in zip(medians, sides, strict=True)
+        )
+        found = entry["ratios"]["growth"]
+        ends = f"{found['median']:9.2f}{quartiles(found):>14}  {verdict(found)}"
+        lines.append(f"{benchmark_models.TITLES[name]:24}{cells}{ends}".rstrip())
+    if any(name in OVER_ALL for name in entries):
+        lines.append("A conditional of MADE has weights for every element of the example.")
+    return [
+        *lines,
+        "Within an example the first and the last quarter of the rows take the same time by",
+        "construction: a scan runs one and the same computation for each of them.",
+    ]
+
+
+def _fast(model, variables, key):
+    return model.sample(variables, key, NUM)
