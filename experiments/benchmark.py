@@ -35,6 +35,7 @@ from experiments.benchmark_harness import (
 from experiments.benchmark_harness import torch_python as find_torch_python
 from jaxgen.errors import ConfigError, JaxgenError
 from jaxgen.files import write_json
+from jaxgen.memory import keep_freed_memory
 
 LOG_EVERY = 100  # the loop's default
 INTERVAL = 1000  # of evaluations, pictures and checkpoints: the loop's default
@@ -142,6 +143,7 @@ def sampling(
     _require_rounds(rounds)
     if positions < 1:
         raise ConfigError(f"--positions {positions}: expected at least 1")
+    keep_freed_memory()
     report = benchmark_sampling.measure(rounds, positions, only, smoke)
     print("\n".join(benchmark_sampling.table(report)))
     _save(out, report)

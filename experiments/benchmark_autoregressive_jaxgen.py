@@ -24,6 +24,7 @@ from experiments.benchmark_jaxgen import NEVER, serve, stepping, tell
 from jaxgen import parallel
 from jaxgen.experiment import Experiment, Settings
 from jaxgen.folder import environment
+from jaxgen.memory import keep_freed_memory
 from jaxgen.optimizer import Optimizer
 from jaxgen.train import train_step
 
@@ -97,6 +98,7 @@ def limits(trained: Experiment, images: np.ndarray) -> dict[str, float]:
 
 def main() -> None:
     """Serves the harness until it closes stdin."""
+    keep_freed_memory()
     config = json.loads(sys.argv[1])
     model = benchmark_models.build(config["model"], config["shape"], config["sizes"])
     settings = Settings(steps=NEVER, batch_size=config["batch_size"])

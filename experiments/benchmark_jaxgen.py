@@ -28,6 +28,7 @@ from jaxgen import data, loop, parallel
 from jaxgen.data import Data
 from jaxgen.experiment import Experiment, Settings
 from jaxgen.folder import environment
+from jaxgen.memory import keep_freed_memory
 from jaxgen.optimizer import Optimizer
 from jaxgen.train import train_step
 from jaxgen.vae import vae
@@ -167,5 +168,6 @@ def tell(**values: Any) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     chosen = json.loads(sys.argv[1])
     (bare if chosen["variant"] == "bare" else train)(chosen)

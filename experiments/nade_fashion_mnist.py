@@ -19,7 +19,7 @@ from jaxgen.optimizer import Optimizer
 
 def nade_fashion_mnist(
     *,
-    settings: CommonFlags = Settings(steps=20_000, batch_size=128),
+    settings: CommonFlags = Settings(steps=12_000, batch_size=128),
     data: Data = Data("/usr/share/datasets/fashion-mnist", transform="binarise_stochastic"),
     optimizer: Optimizer = Optimizer(learning_rate=4e-3, schedule="cosine"),
     hidden: int = 500,

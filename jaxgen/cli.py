@@ -130,7 +130,10 @@ def _unboxed(text):
 
 
 def _prepare_jax():
-    """Compiled programs are kept between processes; warnings are one line each."""
+    """Memory and compiled programs are kept; warnings are one line each."""
+    from jaxgen.memory import keep_freed_memory
+
+    keep_freed_memory()
     import jax
 
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "jaxgen" / "xla"

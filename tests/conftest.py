@@ -5,16 +5,26 @@ from pathlib import Path
 
 # Before jax is imported. With fewer threads than devices, collectives on two cores deadlock.
 os.environ.setdefault("NPROC", "16")
-# Compiling is most of the time of the tests: at a lower level of optimisation it takes half of it.
+# Compiling is most of the time of the tests: without optimisation it takes half of it.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
+    + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 ).strip()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import pytest
+
+LONG = ("test_readme", "test_recipes", "test_kill", "test_verbs")  # begun first
+
+
+def pytest_collection_modifyitems(items):
+    """All tests of a tiny model, or of a file, in one worker: what it compiled is there again."""
+    for item in items:
+        name = getattr(item, "callspec", None) and item.callspec.params.get("name")
+        item.add_marker(pytest.mark.xdist_group(str(name or item.path.stem)))
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="session")

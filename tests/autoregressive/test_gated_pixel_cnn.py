@@ -78,6 +78,20 @@ def test_permuted_labels_with_permuted_tables_change_nothing():
     assert not np.allclose(log_prob()(variables, x, label=order[label]), expected, atol=1e-2)
 
 
+def test_every_class_table_counts():
+    """Two stacks, two layers; the last vertical gate is read by nothing and has no table."""
+    _, variables = conditional()
+    x, label = every_state()[::7], jnp.arange(74) % CLASSES
+    params = variables["gated_pixel_cnn"]["params"]
+    tables = sorted(name for name in params if name.endswith("_class"))
+    stacks = ("layer_0_horizontal", "layer_0_vertical", "layer_1_horizontal")
+    assert tables == [f"{name}_class" for name in stacks]
+    expected = log_prob()(variables, x, label=label)
+    for name in tables:
+        blank = {"gated_pixel_cnn": {"params": {**params, name: jnp.zeros_like(params[name])}}}
+        assert not np.allclose(log_prob()(blank, x, label=label), expected, atol=1e-3), name
+
+
 def test_a_label_is_required_exactly_where_there_are_classes():
     model, variables = conditional()
     free = gated_pixel_cnn.build((3, 3, 1), num_layers=1, features=4, head=4)
