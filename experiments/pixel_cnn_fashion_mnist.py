@@ -19,7 +19,7 @@ from jaxgen.optimizer import Optimizer
 def pixel_cnn_fashion_mnist(
     *,
     settings: CommonFlags = Settings(
-        steps=4000, batch_size=64, ema_decay=0.999, checkpoint_every=500
+        steps=2400, batch_size=64, ema_decay=0.999, checkpoint_every=500
     ),
     data: Data = Data("/usr/share/datasets/fashion-mnist", transform="binarise_stochastic"),
     optimizer: Optimizer = Optimizer(
