@@ -4,7 +4,9 @@
     python -m experiments.nade_fashion_mnist
     jaxgen evaluate runs/nade_fashion_mnist
 
-Not yet run to the end: minutes, seeds and figures are missing (2026-11-25).
+43 minutes for seed 0 on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, killed once
+on the way and resumed, 2026-11-25. Test (10 000 images, binarised stochastically): 229.22 ± 0.76
+nats, the standard error over examples; other seeds were not run.
 """
 
 import sys

@@ -18,9 +18,7 @@ from jaxgen.optimizer import Optimizer
 
 def pixel_cnn_fashion_mnist(
     *,
-    settings: CommonFlags = Settings(
-        steps=2400, batch_size=64, ema_decay=0.999, checkpoint_every=500
-    ),
+    settings: CommonFlags = Settings(steps=2400, batch_size=64, checkpoint_every=500),
     data: Data = Data("/usr/share/datasets/fashion-mnist", transform="binarise_stochastic"),
     optimizer: Optimizer = Optimizer(
         learning_rate=2e-3, schedule="cosine", warmup_steps=200, clip_norm=10.0
