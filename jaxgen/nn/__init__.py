@@ -1,7 +1,9 @@
 """Blocks that two or more models use; no algorithm lives here."""
 
 from jaxgen.nn.activation import activation
+from jaxgen.nn.batch_norm import Norm, ReferenceNorm, WithReference, normalize
 from jaxgen.nn.conv import Downsample, Upsample, depth_to_space
+from jaxgen.nn.initializer import Initializer
 from jaxgen.nn.lstm import LSTMState, broadcast_state, lstm
 from jaxgen.nn.masked import (
     causal_conv,
@@ -14,14 +16,23 @@ from jaxgen.nn.masked import (
     live_taps,
 )
 from jaxgen.nn.masked_kernel import masked_kernel
+from jaxgen.nn.minibatch import MinibatchDiscrimination
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.sizes import require_positive
+from jaxgen.nn.strided import Down, Up, down, up
 
 __all__ = [
     "MLP",
+    "Down",
     "Downsample",
+    "Initializer",
     "LSTMState",
+    "MinibatchDiscrimination",
+    "Norm",
+    "ReferenceNorm",
+    "Up",
     "Upsample",
+    "WithReference",
     "activation",
     "broadcast_state",
     "causal_conv",
@@ -30,10 +41,13 @@ __all__ = [
     "conv_rows",
     "coordinates",
     "depth_to_space",
+    "down",
     "group_mask",
     "kernel_mask",
     "live_taps",
     "lstm",
     "masked_kernel",
+    "normalize",
     "require_positive",
+    "up",
 ]

@@ -13,6 +13,7 @@ _ACTIVATIONS = {
     "elu": jax.nn.elu,
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,
+    "leaky_relu": lambda x: jax.nn.leaky_relu(x, 0.2),
     "softplus": jax.nn.softplus,
 }
 

@@ -1,0 +1,179 @@
+"""Layers of adversarial networks: the properties that define them."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.errors import ConfigError
+from jaxgen.gan.networks import Discriminator, MLPGenerator, MLPTrunk
+from jaxgen.nn.batch_norm import ReferenceNorm, WithReference
+from jaxgen.nn.initializer import Initializer
+from jaxgen.nn.minibatch import MinibatchDiscrimination, nearness
+from jaxgen.nn.strided import Down, Up, down, up
+
+KEY = jax.random.key(0)
+
+
+def test_nearness_at_hand_computed_points():
+    points = jnp.asarray([[[0.0, 0.0]], [[1.0, 2.0]], [[1.0, 1.0]]])
+    np.testing.assert_allclose(
+        nearness(points)[:, 0], [0.18512235, 0.41766651, 0.50321472], rtol=1e-6
+    )
+    np.testing.assert_allclose(nearness(jnp.ones((5, 2, 3))), 4.0, rtol=1e-6)
+
+
+def test_minibatch_discrimination_does_not_know_the_order_of_the_batch():
+    layer, x = MinibatchDiscrimination(kernels=3, dim=2), jax.random.normal(KEY, (6, 4))
+    variables, order = layer.init(KEY, x), jnp.asarray([3, 1, 0, 5, 4, 2])
+    y = layer.apply(variables, x)
+    assert y.shape == (6, 7)
+    np.testing.assert_array_equal(y[:, :4], x)
+    np.testing.assert_allclose(layer.apply(variables, x[order]), y[order], rtol=1e-5)
+
+
+def test_virtual_batch_normalisation_at_hand_computed_numbers():
+    layer, x = ReferenceNorm(2), jnp.asarray([[0.0], [2.0], [5.0]])
+    y = layer.apply(layer.init(KEY, x), x)
+    assert y[2, 0] == pytest.approx(1.2977698, abs=1e-6)
+    np.testing.assert_allclose(y[:2, 0], [-1.0, 1.0], rtol=1e-4)  # by their own statistics
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 3, 2)])
+def test_virtual_batch_normalisation_looks_at_no_other_example(shape):
+    reference, x = jax.random.normal(KEY, (4, *shape)), jax.random.normal(KEY, (3, *shape))
+    layer = ReferenceNorm(4)
+    variables = layer.init(KEY, reference)
+    rows = lambda x: layer.apply(variables, jnp.concatenate([reference, x]))[4:]  # noqa: E731
+    np.testing.assert_array_equal(rows(x)[:1], rows(x.at[1:].set(7.0))[:1])
+    np.testing.assert_allclose(rows(x[:1]), rows(x)[:1], rtol=1e-5, atol=1e-6)  # a batch of one
+    assert not np.allclose(rows(x)[1:], rows(x.at[1:].set(7.0))[1:])
+
+
+def test_many_references_make_virtual_normalisation_that_of_the_reference():
+    reference, x = jax.random.normal(KEY, (20_000, 2)), jnp.ones((1, 2)) * 3
+    both = jnp.concatenate([reference, x])
+    virtual, alone = (
+        layer.apply(layer.init(KEY, both), both)
+        for layer in (ReferenceNorm(20_000), ReferenceNorm(20_000, virtual=False))
+    )
+    np.testing.assert_allclose(virtual[-1], alone[-1], rtol=1e-3)
+    np.testing.assert_allclose(alone[:-1].mean(axis=0), 0.0, atol=1e-4)
+    np.testing.assert_allclose(alone[:-1].var(axis=0), 1.0, rtol=1e-3)
+
+
+def test_a_generator_keeps_its_reference_and_its_rows_apart():
+    network = MLPGenerator((8, 8), (2,), norm="virtual", num_reference=5)
+    generator, z = WithReference(network, 5), jax.random.normal(KEY, (3, 4))
+    variables = generator.init({"params": KEY}, z, train=False)
+    assert variables["reference"]["z"].shape == (5, 4)
+    x = generator.apply(variables, z, train=True)
+    assert x.shape == (3, 2)
+    jacobian = jax.jacobian(lambda z: generator.apply(variables, z, train=True))(z)
+    for i in range(3):
+        for j in range(3):
+            assert bool((jacobian[i, :, j] == 0).all()) == (i != j)
+    plain = MLPGenerator((8, 8), (2,), norm="batch")
+    variables = plain.init(KEY, z, train=True)
+    apply = lambda z: plain.apply(variables, z, train=True, mutable=["batch_stats"])[0]  # noqa: E731
+    assert (jax.jacobian(apply)(z)[0, :, 1] != 0).any()  # batch normalisation does look
+
+
+def trained(network, x, passes):
+    """Variables after so many passes in training mode."""
+    variables = network.init(KEY, x, train=True)
+    for _ in range(passes):
+        _, mutated = network.apply(variables, x, train=True, mutable=["batch_stats"])
+        variables = {**variables, **mutated}
+    return variables
+
+
+def test_spectral_normalisation_divides_by_the_largest_singular_value():
+    trunk, x = MLPTrunk((16,), "relu", spectral=True), jax.random.normal(KEY, (5, 8))
+    variables = trained(trunk, x, 50)
+    kernel = np.asarray(variables["params"]["Dense_0"]["kernel"], np.float64)
+    largest = np.linalg.svd(kernel, compute_uv=False)[0]
+    y = trunk.apply(variables, x, train=False)
+    np.testing.assert_allclose(y, np.maximum(x @ (kernel / largest), 0), rtol=2e-3, atol=1e-4)
+    scaled = jax.tree.map(lambda p: 10 * p, variables["params"])
+    again = trunk.apply({**variables, "params": scaled}, x, train=False)
+    np.testing.assert_allclose(again, y, rtol=2e-3, atol=1e-4)  # biases are zero
+
+
+def test_a_spectrally_normalised_network_has_slope_at_most_one():
+    network = Discriminator(MLPTrunk((16, 16), "relu", spectral=True), spectral=True)
+    x = 3 * jax.random.normal(KEY, (10_000, 4))
+    variables = trained(network, x[:8], 100)
+    y = network.apply(variables, x, train=False)[0]
+    other = jax.random.normal(jax.random.key(1), x.shape)
+    change = jnp.abs(network.apply(variables, other, train=False)[0] - y)
+    assert (change <= (1 + 1e-3) * jnp.linalg.norm(x - other, axis=-1)).all()
+
+
+@pytest.mark.parametrize(("size", "side"), [(4, 6), (5, 4), (3, 4)])
+def test_up_is_flaxs_transposed_convolution_and_downs_transpose(size, side):
+    y = jax.random.normal(KEY, (2, side, side, 3))
+    kernel = jax.random.normal(jax.random.key(1), (size, size, 2, 3))
+    flax = nn.ConvTranspose(2, (size, size), (2, 2), use_bias=False, transpose_kernel=True)
+    theirs = lambda y, k: flax.apply({"params": {"kernel": k}}, y)  # noqa: E731
+    np.testing.assert_allclose(up(y, kernel), theirs(y, kernel), rtol=1e-5, atol=1e-5)
+    x = jax.random.normal(jax.random.key(2), (2, 2 * side, 2 * side, 2))
+    inner = float((down(x, kernel) * y).sum())
+    assert inner == pytest.approx(float((x * up(y, kernel)).sum()), rel=1e-4)
+
+    def slopes(function):
+        def scalar(y, k):
+            return jnp.sin(function(y, k)).sum()
+
+        def second(y, k):
+            return jnp.square(jax.grad(scalar, argnums=0)(y, k)).sum()
+
+        return jax.grad(scalar, argnums=(0, 1))(y, kernel), jax.grad(second, (0, 1))(y, kernel)
+
+    def close(a, b):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * float(jnp.abs(b).max()))
+
+    jax.tree.map(close, slopes(up), slopes(theirs))
+
+
+def test_down_is_flaxs_strided_convolution():
+    x = jax.random.normal(KEY, (2, 8, 8, 3))
+    layer, flax = Down(5, 5), nn.Conv(5, (5, 5), (2, 2))
+    variables = layer.init(KEY, x)
+    np.testing.assert_allclose(layer.apply(variables, x), flax.apply(variables, x), atol=1e-5)
+    assert Up(3).init_with_output(KEY, x)[0].shape == (2, 16, 16, 3)
+
+
+def test_initialisers_have_their_scales():
+    shape = (400, 300)
+    for name, scale, expected in (
+        ("normal", 0.02, 0.02),
+        ("he_normal", 1.0, np.sqrt(2 / 400)),
+        ("he_uniform", 1.0, np.sqrt(2 / 400)),
+        ("lecun_normal", 1.0, np.sqrt(1 / 400)),
+        ("orthogonal", 0.8, 0.8 / np.sqrt(400)),
+    ):
+        assert Initializer(name, scale)(KEY, shape).std() == pytest.approx(expected, rel=0.02)
+    square = Initializer("orthogonal", 0.8)(KEY, (32, 32))
+    np.testing.assert_allclose(square @ square.T, 0.64 * np.eye(32), atol=1e-5)
+    with pytest.raises(ConfigError, match="initializer: got 'x', expected one of lecun_normal"):
+        Initializer("x")
+
+
+def test_maxout_takes_the_largest_of_its_pieces():
+    trunk, x = MLPTrunk((3,), pieces=4), jax.random.normal(KEY, (5, 2))
+    variables = trunk.init(KEY, x, train=False)
+    dense = variables["params"]["Dense_0"]
+    expected = (x @ dense["kernel"] + dense["bias"]).reshape(5, 3, 4).max(axis=-1)
+    np.testing.assert_allclose(trunk.apply(variables, x, train=False), expected, rtol=1e-5)
+
+
+def test_noise_and_dropout_are_for_training_alone():
+    trunk, x = MLPTrunk((8,), noise=(0.3, 0.5), dropout=(0.2, 0.5)), jnp.ones((4, 6))
+    variables = trunk.init(KEY, x, train=False)
+    at = lambda seed: trunk.apply(variables, x, train=True, rngs={"noise": jax.random.key(seed)})  # noqa: E731
+    assert not np.allclose(at(1), at(2))
+    np.testing.assert_array_equal(at(1), at(1))
+    still = trunk.apply(variables, x, train=False)
+    np.testing.assert_array_equal(still[0], still[1])
