@@ -38,8 +38,8 @@ def draw(
       variables: of the model.
       key: fixes the latents, so that pictures over training line up.
       num: how many.
-      mean: for a model with latents the means E[x | z] of z ~ p(z), as is the custom in pictures of
-        VAEs, rather than draws from p(x | z).
+      mean: for a model with latents and a p(x | z) its means, of z ~ p(z), as is the custom in
+        pictures of VAEs, rather than draws from p(x | z).
       condition: what a conditional model is given, as `conditions` makes it.
 
     Raises:
@@ -50,7 +50,7 @@ def draw(
             f"{type(model).__name__} has no sample: it is not a generative model.\n"
             "Try: jaxgen reconstruct RUN"
         )
-    if mean and hasattr(model, "decode"):
+    if mean and hasattr(model, "decode") and hasattr(model, "observation"):
         z = jax.random.normal(jax.random.split(key)[0], (num, model.latent_dim))  # as `sample` does
         return np.asarray(jax.jit(model.decode)(variables, z)), "means of p(x | z)"
     sample = jax.jit(model.sample, static_argnames="num")

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 
 import jaxgen.autoregressive
+import jaxgen.gan
 import jaxgen.mixture
 import jaxgen.nn
 import jaxgen.observation
@@ -31,7 +32,10 @@ from jaxgen.optimizer import Optimizer
 from jaxgen.spec import class_table, from_json
 from jaxgen.train import Variables, evaluation_variables
 
-_PACKAGES = (jaxgen.nn, jaxgen.observation, jaxgen.mixture, jaxgen.autoregressive, jaxgen.vae)
+_PACKAGES = (
+    *(jaxgen.nn, jaxgen.observation, jaxgen.mixture),
+    *(jaxgen.autoregressive, jaxgen.vae, jaxgen.gan),
+)
 _METHODS = (
     *("sample", "log_prob", "elbo", "iwae", "log_weights", "terms"),
     *("encode", "decode", "reconstruct", "squared_error", "conditionals", "complete"),

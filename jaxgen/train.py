@@ -20,15 +20,17 @@ import jax.numpy as jnp
 import optax
 
 from jaxgen.errors import ConfigError
-from jaxgen.typing import Array
 
 Key = jax.Array  # a typed key: jax.random.key(0)
-Batch = Mapping[str, Array]  # {'image': [B, H, W, C], 'label': [B], 'step': []}
+Batch = Mapping[str, Any]  # {'image': [B, H, W, C], 'label': [B], 'step': []}
 Variables = Mapping[str, Any]  # {network: Linen variables}
 Metrics = Mapping[str, jax.Array]  # {name: []}
 Mutated = Mapping[str, Any]  # {network: {collection: new value}}
 Loss = Callable[[Variables, Batch, Key], tuple[jax.Array, tuple[Metrics, Mutated]]]
 Order = Literal["alternating", "simultaneous"]
+
+
+_AVERAGED = ("params", "batch_stats")
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class Player:
       name: the player's name; its loss is the model's method `<name>_loss`.
       owns: the networks it moves; gradients exist for their parameters alone.
       loss: `(variables, batch, key) -> (scalar, (metrics, mutated))`. `batch['step']` is the step
-        of the state, for losses with a schedule. `mutated` holds new values of collections other
-        than the parameters (batch statistics, pools, chains), `{network: {collection: value}}`.
+        of the state, for losses with a schedule, and `batch['opt_state']` the state of every
+        player's optimiser, for losses that foresee a move. `mutated` holds new values of
+        collections other than the parameters (batch statistics, pools, chains), `{network:
+        {collection: value}}`.
       tx: the optimiser.
       every: moves on the steps divisible by `every`; on the others it only reports its loss.
     """
@@ -61,7 +65,8 @@ class TrainState(flax.struct.PyTreeNode):
       key: the root key; never split in place.
       variables: {network: Linen variables}.
       opt_state: {player: optimiser state}.
-      ema: an exponential moving average of the parameters (other collections are copied), or None.
+      ema: an exponential moving average of the parameters and of batch statistics (of other weights
+        they would not be the statistics; other collections are copied), or None.
     """
 
     step: jax.Array
@@ -98,7 +103,7 @@ def update(
     Args:
       player: who moves.
       state: the state it sees.
-      batch: arrays of one batch; `batch['step']` is set to the state's step.
+      batch: arrays of one batch; `batch['step']` and `batch['opt_state']` are set to the state's.
       key: the randomness of this move.
       axis_name: average gradients, statistics and metrics over this `pmap` axis.
 
@@ -182,7 +187,7 @@ def _turn(player, state, batch, key, axis_name):
 
 def _objective(player, state, batch, key):
     """The player's loss as a function of the parameters it owns."""
-    batch = {**batch, "step": state.step}
+    batch = {**batch, "step": state.step, "opt_state": state.opt_state}
 
     def objective(params):
         own = {network: {"params": value} for network, value in params.items()}
@@ -234,8 +239,12 @@ def _average(state, decay):
         return None
 
     def average(old, new):
-        params = optax.incremental_update(new["params"], old["params"], 1 - decay)
-        return {**new, "params": params}
+        kept = {
+            name: optax.incremental_update(new[name], old[name], 1 - decay)
+            for name in _AVERAGED
+            if name in new
+        }
+        return {**new, **kept}
 
     return {name: average(state.ema[name], new) for name, new in state.variables.items()}
 

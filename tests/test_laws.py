@@ -85,11 +85,10 @@ def test_the_average_is_the_exponential_moving_average_of_the_parameters(name):
     for seed in range(4):
         state, _ = tiny.train(name, state, range(seed, seed + 1))
         for network, variables in tiny.host(state.variables).items():
-            old = average[network]["params"]
-            average[network] = {
-                **variables,
-                "params": jax.tree.map(_decay, old, variables["params"]),
-            }
+            old = average[network]
+            kept = [name for name in ("params", "batch_stats") if name in variables]
+            moved = {name: jax.tree.map(_decay, old[name], variables[name]) for name in kept}
+            average[network] = {**variables, **moved}
     close = lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7)  # noqa: E731
     jax.tree.map(close, tiny.host(state.ema), average)
 
@@ -118,7 +117,7 @@ def test_one_two_and_four_devices_make_the_same_run(name):
         _, several = tiny.train(name, tiny.fresh(name), range(10), num_devices=num)
         for key in (key for key in one if key.endswith("loss")):
             np.testing.assert_allclose(
-                several[key], one[key], rtol=tolerance, err_msg=f"{key}, {num}"
+                several[key], one[key], rtol=tolerance, atol=2e-7, err_msg=f"{key}, {num}"
             )
 
 
@@ -134,10 +133,10 @@ def test_a_spec_survives_json_text(name):
 def test_samples_have_the_shape_and_the_range_of_data(name):
     model, variables = tiny.experiment(name).model, tiny.fresh(name).variables
     x = np.asarray(jax.jit(lambda v, k: model.sample(v, k, 64))(variables, jax.random.key(1)))
-    low, high = model.observation.range
+    low, high = getattr(model, "observation", model).range
     assert x.shape == (64, *model.shape)
     assert x.dtype == np.float32
     assert np.isfinite(x).all()
     assert low <= x.min() < x.max() <= high
-    if np.isfinite(high):
+    if hasattr(model, "observation") and np.isfinite(high):
         assert set(np.unique(x)) <= set(np.arange(low, high + 1))

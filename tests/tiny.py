@@ -6,7 +6,7 @@ step for each model, shared by all tests of a process.
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jaxgen import parallel
+from jaxgen import gan, parallel
 from jaxgen.autoregressive import (
     DiagonalBiLSTM,
     Ordering,
@@ -36,8 +36,9 @@ from jaxgen.autoregressive import (
     wavenet,
 )
 from jaxgen.experiment import Experiment, Settings
+from jaxgen.gan import conditional_gan, dcgan
 from jaxgen.mixture import MixtureOfGaussians, MixtureOfLaplaces
-from jaxgen.nn import MLP
+from jaxgen.nn import MLP, WithReference
 from jaxgen.observation import Categorical, DiscretizedLogistic, Gaussian
 from jaxgen.optimizer import Optimizer
 from jaxgen.train import Player, TrainState, train_step
@@ -102,25 +103,54 @@ VARIANTS = {
         (2, 2, 3), levels=2, num_stages=1, num_classes=2, **_pp
     ),
 }
+_generator, _trunk = gan.MLPGenerator((4,), (3,)), gan.MLPTrunk((4,))
+_judge = gan.Discriminator(_trunk)
+_virtual = replace(_generator, norm="virtual", num_reference=4)
+_dcgan = partial(dcgan.build, (4, 4, 1), latent_dim=2, features=2, smallest=1, kernel_size=3)
+ADVERSARIAL = {
+    "gan": lambda: gan.GAN((3,), 2, replace(_generator, norm="batch"), _judge),
+    "gan virtual": lambda: gan.GAN((3,), 2, WithReference(_virtual, 4), _judge, "minimax", r1=0.1),
+    "f gan": lambda: gan.FGAN((3,), 2, _generator, _judge, "pearson"),
+    "wgan gp": lambda: gan.WGANGP(
+        (3,), 2, _generator, replace(_judge, use_bias=False), discriminator_moves=2
+    ),
+    "pac gan": lambda: gan.PacGAN((3,), 2, _generator, _judge, smoothing=0.1),
+    "unrolled gan": lambda: gan.UnrolledGAN((3,), 2, _generator, _judge, 2),
+    "dcgan": lambda: _dcgan(),
+    "conditional gan": lambda: conditional_gan.labelled((3,), 2, 2, _generator, _trunk),
+    "ac gan": lambda: conditional_gan.labelled((3,), 2, 2, _generator, _trunk, how="auxiliary"),
+    "semi-supervised gan": lambda: gan.SemiSupervisedGAN(
+        (3,), 2, 2, _generator, replace(_judge, outputs=2, trunk=replace(_trunk, noise=(0.1, 0.1)))
+    ),
+    "cat gan": lambda: gan.CatGAN((3,), 2, 3, _generator, replace(_judge, outputs=3)),
+    "spectral gan": lambda: gan.GAN(
+        (3,), 2, _generator, replace(_judge, trunk=replace(_trunk, spectral=True))
+    ),
+}
 NOISY = {  # those whose loss draws numbers: masks, orders, dropout
     *("pixel cnn++", "pixel cnn++ colours"),
     *("pixel cnn dropout", "gated pixel cnn conditional"),
     *("orderless nade", "orderless nades", "made deep", "mades"),
+    *ADVERSARIAL,
 }
-GENERATIVE = AUTOREGRESSIVE | {  # models that sample
-    "orderless nades": lambda: ensemble.several(_orderless(), 3),
-    "mades": lambda: ensemble.several(_made(dropout=0.2), 3),
-    "vae": lambda: _mlp(),
-    "vae fixed std": lambda: _mlp(observation=Gaussian(0.3)),
-    "vae learned std": lambda: _mlp(observation=Gaussian(), shared_scale=True),
-    "vae std per pixel": lambda: _mlp(observation=Gaussian()),
-    "vae levels": lambda: _mlp(observation=DiscretizedLogistic(4)),
-    "vae conv": lambda: vae.conv((5, 6, 1), latent_dim=2, widths=(2,)),
-    "vae weighted": lambda: _mlp(beta=2.0, warmup_steps=4, free_bits=0.02),
-    "vae bfloat16": lambda: _mlp(dtype="bfloat16"),
-    "iwae": lambda: iwae.mlp((2, 2), latent_dim=1, hidden=(3,), num_samples=3),
-    "linear gaussian": lambda: lg.linear((4,), latent_dim=2),
-}
+GENERATIVE = (
+    AUTOREGRESSIVE
+    | ADVERSARIAL
+    | {  # models that sample
+        "orderless nades": lambda: ensemble.several(_orderless(), 3),
+        "mades": lambda: ensemble.several(_made(dropout=0.2), 3),
+        "vae": lambda: _mlp(),
+        "vae fixed std": lambda: _mlp(observation=Gaussian(0.3)),
+        "vae learned std": lambda: _mlp(observation=Gaussian(), shared_scale=True),
+        "vae std per pixel": lambda: _mlp(observation=Gaussian()),
+        "vae levels": lambda: _mlp(observation=DiscretizedLogistic(4)),
+        "vae conv": lambda: vae.conv((5, 6, 1), latent_dim=2, widths=(2,)),
+        "vae weighted": lambda: _mlp(beta=2.0, warmup_steps=4, free_bits=0.02),
+        "vae bfloat16": lambda: _mlp(dtype="bfloat16"),
+        "iwae": lambda: iwae.mlp((2, 2), latent_dim=1, hidden=(3,), num_samples=3),
+        "linear gaussian": lambda: lg.linear((4,), latent_dim=2),
+    }
+)
 PLAIN = {  # the others
     "autoencoder": lambda: autoencoder.mlp((2, 2), latent_dim=1, hidden=(3,)),
     "game": lambda: ToyGame(),
@@ -148,7 +178,14 @@ def examples(model: Any, num: int = 8, seed: int = 0) -> jax.Array:
 
 def batch(name: str, num: int = 8, seed: int = 0) -> dict[str, jax.Array]:
     """A batch for the tiny model of that name."""
-    return {"image": examples(experiment(name).model, num, seed)}
+    model = experiment(name).model
+    classes = getattr(model, "num_labels", 0) or (name in ADVERSARIAL and _classes(model))
+    label = {"label": jnp.arange(num) % classes} if classes else {}
+    return {"image": examples(model, num, seed), **label}
+
+
+def _classes(model):
+    return getattr(model, "num_classes", 0)
 
 
 @lru_cache

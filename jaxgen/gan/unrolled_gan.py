@@ -1,0 +1,85 @@
+"""Unrolled GAN: the generator looks ahead at the discriminator's next k moves.
+
+    theta_D^0 = theta_D, theta_D^{i+1} = theta_D^i + its optimiser's step on V(theta_G, theta_D^i),
+    theta_G minimises V(theta_G, theta_D^k(theta_G, theta_D)),
+
+with the total derivative: through V, and through all k moves, the moments of Adam included. That
+second term, how the discriminator would answer, is the method; without it this is k = 0 with a
+better discriminator. The unrolled moves start from the discriminator's live optimiser state, use
+the same minibatch, and are forgotten: the discriminator itself takes one ordinary step.
+
+Metz, Poole, Pfau & Sohl-Dickstein, 2016, "Unrolled generative adversarial networks" (arXiv
+1611.02163), equations 7 to 10; both move at once: order 'simultaneous'.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import optax
+
+from jaxgen import losses
+from jaxgen.errors import ConfigError
+from jaxgen.gan.gan import GAN, Prior
+from jaxgen.nn import require_positive
+from jaxgen.train import Batch, Key, Metrics, Mutated, Player, TrainState, Variables, update
+from jaxgen.typing import Array
+
+
+@dataclass(frozen=True)
+class UnrolledGAN:
+    """A generator that foresees the discriminator.
+
+    Attributes:
+      shape: of one example.
+      latent_dim: Z.
+      generator: as in `GAN`.
+      discriminator: as in `GAN`.
+      unrolled: k; 0 is `GAN` itself.
+      cost: as in `GAN`; the paper's game is minimax.
+      prior: of z, as in `GAN`.
+    """
+
+    shape: tuple[int, ...]
+    latent_dim: int
+    generator: nn.Module
+    discriminator: nn.Module
+    unrolled: int = 5
+    cost: str = "minimax"
+    prior: Prior = "normal"
+    smoothing: ClassVar[float] = 0.0
+    r1: ClassVar[float] = 0.0
+
+    game, range, init = GAN.game, GAN.range, GAN.init
+    discriminator_loss = GAN.discriminator_loss
+    generate, judge, penalty = GAN.generate, GAN.judge, GAN.penalty
+    latents, decode, logits, sample = GAN.latents, GAN.decode, GAN.logits, GAN.sample
+
+    def __post_init__(self):
+        require_positive(latent_dim=self.latent_dim)
+        if self.unrolled < 0:
+            raise ConfigError(f"unrolled: got {self.unrolled}, expected >= 0")
+        losses.cost(self.cost)  # raises
+
+    def players(
+        self,
+        discriminator: optax.GradientTransformation,
+        generator: optax.GradientTransformation,
+    ) -> tuple[Player, ...]:
+        """The generator's loss knows the discriminator's whole next move."""
+        opponent = Player(
+            "discriminator", ("discriminator",), self.discriminator_loss, discriminator
+        )
+        loss = partial(self.generator_loss, opponent=opponent)
+        return (opponent, Player("generator", ("generator",), loss, generator))
+
+    def generator_loss(
+        self, variables: Variables, batch: Batch, key: Key, *, opponent: Player
+    ) -> tuple[Array, tuple[Metrics, Mutated]]:
+        """The cost of G before the discriminator as it would be k moves from here."""
+        state = TrainState(batch["step"], key, variables, batch["opt_state"])
+        move = lambda state, _: (update(opponent, state, batch, key)[0], None)  # noqa: E731
+        state, _ = jax.lax.scan(move, state, length=self.unrolled)
+        return GAN.generator_loss(self, state.variables, batch, key)
