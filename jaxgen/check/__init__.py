@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import jax
 
-from jaxgen.check import autoregressive, bounds, training
+from jaxgen.check import adversarial, autoregressive, bounds, training
 from jaxgen.check.law import Law, Subject, at_least, at_most, largest_difference
 
 __all__ = ["Law", "Subject", "at_least", "at_most", "certificate", "largest_difference"]
@@ -20,6 +20,7 @@ _LAWS = (  # (a method the model must have, the laws that then hold)
     ("init", training.specification),
     ("sample", bounds.sampling),
     *(("conditionals", law) for law in autoregressive.LAWS),
+    *(("latents", law) for law in adversarial.LAWS),
     ("log_weights", bounds.observation),
     ("log_weights", bounds.agreement),
     ("log_weights", bounds.divergence),

@@ -31,7 +31,7 @@ def sampling(subject: Subject) -> list[Law]:
     sample = jax.jit(subject.model.sample, static_argnames="num")
     condition = subject.conditions(64)
     x = np.asarray(sample(subject.variables, subject.key, num=64, **condition))
-    low, high = subject.model.observation.range
+    low, high = getattr(subject.model, "observation", subject.model).range
     outside = np.sum(~np.isfinite(x) | (x < low) | (x > high))
     wrong_shape = x.shape != (64, *subject.x.shape[1:])
     return [

@@ -1,0 +1,71 @@
+"""Certificates of adversarial games: sound ones pass, broken ones fail the law they break."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import pytest
+import tiny
+
+from jaxgen.check import Subject, certificate
+from jaxgen.gan import GAN
+
+
+def outcomes(name, model=None):
+    """{law: outcome} of a tiny game, or of a model in its place."""
+    experiment = tiny.experiment(name)
+    fields = tiny.batch(name, 16)
+    x = fields.pop("image")
+    if model is not None:
+        experiment = replace(experiment, model=model)
+    subject = Subject(experiment, tiny.fresh(name).variables, x, jax.random.key(0), fields)
+    return {law.law: law for law in certificate(subject)}
+
+
+@pytest.mark.parametrize("name", ["gan", "gan virtual", "conditional gan", "dcgan"])
+def test_a_sound_game_passes(name):
+    found = outcomes(name)
+    assert [law for law in found.values() if not law.passed] == []
+    judged = {"-V = E softplus(-l) + E softplus(l)", "D reaches its optimum on frozen samples"}
+    assert (judged <= set(found)) == (name != "conditional gan")
+    assert "a sample does not depend on the others" in found
+
+
+class Mixing(GAN):
+    """Its samples see the batch."""
+
+    def decode(self, variables, z):
+        """Adds the mean of the batch."""
+        x = GAN.decode(self, variables, z)
+        return x + x.mean(axis=0)
+
+
+class Escaping(GAN):
+    """Its samples leave their range."""
+
+    range = (-1e-3, 1e-3)
+
+
+class Blind(GAN):
+    """Its discriminator does not see its input."""
+
+    def judge(self, variables, x, key):
+        """The same verdict on all."""
+        return GAN.judge(self, variables, jnp.zeros_like(x), key)
+
+
+def as_class(cls):
+    model = tiny.experiment("gan").model
+    return cls(**{name: getattr(model, name) for name in model.__dataclass_fields__})
+
+
+@pytest.mark.parametrize(
+    ("cls", "law"),
+    [
+        (Mixing, "a sample does not depend on the others"),
+        (Escaping, "samples lie where data lie"),
+        (Blind, "D reaches its optimum on frozen samples"),
+    ],
+)
+def test_a_broken_game_fails(cls, law):
+    assert not outcomes("gan", as_class(cls))[law].passed
