@@ -5,7 +5,9 @@ from typing import Literal, get_args
 
 from jaxgen.errors import ConfigError
 
-Transform = Literal["binarise", "binarise_stochastic", "dequantise", "levels", "unit", "none"]
+Transform = Literal[
+    "binarise", "binarise_stochastic", "dequantise", "levels", "unit", "symmetric", "none"
+]
 TrainOn = Literal["train", "train+validation"]
 
 
@@ -18,15 +20,16 @@ class Data:
     """
 
     name: str = "digits"
-    """Data set: digits; chain, bars, markov, banana or linear_gaussian (synthetic, entropy known);
-    tones (synthetic sound); any TFDS name; or a path: a folder of images, a WAV file or a folder
-    of them, IDX files or the folder that holds them. A path that exists wins over a TFDS name."""
+    """Data set: digits; chain, bars, markov, banana, linear_gaussian, ring, small_ring or grid
+    (synthetic, entropy known); tones (synthetic sound); any TFDS name; or a path: a folder of
+    images, a WAV file or a folder of them, IDX files or the folder that holds them. A path that
+    exists wins over a TFDS name."""
 
     transform: Transform = "binarise"
     """What a model sees of a value x in 0..levels-1: binarise 1[x >= threshold];
     binarise_stochastic Bernoulli(x / (levels - 1)), drawn at every step; dequantise
-    (x + u) / levels with u uniform; levels x; unit x / (levels - 1); none x itself (continuous
-    sets allow only this)."""
+    (x + u) / levels with u uniform; levels x; unit x / (levels - 1); symmetric
+    2 x / (levels - 1) - 1, in [-1, 1]; none x itself (continuous sets allow only this)."""
 
     threshold: int | None = None
     """For binarise: a pixel >= threshold becomes 1. Default: levels // 2 (8 for digits, 128 for
@@ -42,10 +45,15 @@ class Data:
     """Let TFDS download and prepare a set that is not prepared yet."""
 
     image_size: int | None = None
-    """For a folder of images: crop to the central square and resize to this side."""
+    """For a folder of images, or images of TFDS: crop to the central square and resize to this
+    side."""
 
     length: int | None = None
     """For WAV files: samples of an example, which is a piece of a file. Default: 2048."""
+
+    labels: int | None = None
+    """Keep the labels of so many training examples, equally many of each class; the others have
+    label -1. Default: all."""
 
     def __post_init__(self) -> None:
         """Reject what is wrong whatever the data set."""
@@ -61,6 +69,7 @@ class Data:
             ("threshold", self.threshold),
             ("image-size", self.image_size),
             ("length", self.length),
+            ("labels", self.labels),
         ):
             if value is not None and value < 1:
                 raise ConfigError(f"--data.{flag} {value}: must be at least 1")

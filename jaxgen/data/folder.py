@@ -13,6 +13,7 @@ from PIL import Image
 
 from jaxgen.data import split as split_module
 from jaxgen.data.config import Data
+from jaxgen.data.crop import square
 from jaxgen.data.split import Source, Split, identity_hash
 from jaxgen.data.validate import check_examples
 from jaxgen.errors import DataError
@@ -141,11 +142,7 @@ def _pixels(path: Path, image_size: int | None, shape: tuple[int, int, int]) -> 
         with Image.open(path) as image:
             image.load()
             if image_size is not None:
-                side = min(image.size)
-                left, top = (image.width - side) // 2, (image.height - side) // 2
-                box = (left, top, left + side, top + side)
-                # Crop first: resize(box=...) would filter in what lies outside the box.
-                image = image.crop(box).resize((image_size,) * 2, Image.Resampling.LANCZOS)
+                return np.asarray(square(image, image_size)).reshape(shape)
             return np.asarray(image).reshape(shape)
     except Exception as error:
         raise _unreadable(path, error) from error

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from jaxgen.data import synthetic, tones
 from jaxgen.data.config import Data
 from jaxgen.data.dataset import Dataset
+from jaxgen.data.labels import keep_labels
 from jaxgen.data.split import Source
 from jaxgen.data.transform import check_transform
 from jaxgen.errors import ConfigError, DataError
@@ -31,6 +32,8 @@ def load(config: Data) -> Dataset:
         name: source.split(name, parts.get(name, (name,)))
         for name in ("train", "validation", "test")
     }
+    if config.labels is not None:
+        splits["train"] = keep_labels(splits["train"], config.labels, source.num_classes)
     return Dataset(
         config=config,
         shape=source.shape,
@@ -64,10 +67,11 @@ def read(config: Data) -> Source:
         from jaxgen.data import folder
 
         return folder.read(config)
-    if config.image_size is not None:
+    files = not embedded and path.exists()
+    if config.image_size is not None and (embedded or files):
         raise ConfigError(
-            f"--data.image-size {config.image_size} is for folders of images, "
-            f"and {config.name!r} is none"
+            f"--data.image-size {config.image_size} is for folders of images and images of TFDS, "
+            f"and {config.name!r} is neither"
         )
     if sound:
         from jaxgen.data import wav
@@ -77,7 +81,7 @@ def read(config: Data) -> Source:
         return synthetic.read(config)
     if config.name == "tones":
         return tones.read(config)
-    if not embedded and path.exists():
+    if files:
         from jaxgen.data import idx
 
         return idx.read(config)

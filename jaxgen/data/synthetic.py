@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.data.config import Data
+from jaxgen.data.mixtures import MIXTURES
 from jaxgen.data.split import SPLITS, Source, Split, identity_hash
 from jaxgen.errors import ConfigError
 
@@ -221,4 +222,15 @@ SETS = {
         log_prob=markov_log_prob,
         parameters={"num": 32, "transitions": TRANSITIONS.tolist()},
     ),
+    **{
+        name: Known(
+            shape=(2,),
+            levels=None,
+            entropy=mixture.entropy,
+            draw=mixture.draw,
+            log_prob=mixture.log_prob,
+            parameters={"centres": mixture.centres, "std": mixture.std},
+        )
+        for name, mixture in MIXTURES.items()
+    },
 }

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from jaxgen.data import split as split_module
 from jaxgen.data.config import Data
+from jaxgen.data.crop import square_array
 from jaxgen.data.prepare import first_line, open_by_name, open_digits
 from jaxgen.data.split import Source, Split, identity_hash, join
 from jaxgen.data.validate import check_examples
@@ -46,13 +47,26 @@ def read(config: Data) -> Source:
         fields=tuple(field for field in ("image", "label") if field in fields),
         levels=DIGITS_LEVELS if config.name == "digits" else _levels(config.name, image.np_dtype),
         num_classes=getattr(fields.get("label"), "num_classes", None),
+        shape=_shape(config, image),
     )
     parts = cut(config.name, set(builder.info.splits))
 
     def split(name: str, chosen: tuple[str, ...]) -> Split:
         return prepared.split(name, "+".join(parts[part] for part in chosen))
 
-    return Source(tuple(image.shape), prepared.levels, prepared.num_classes, split)
+    return Source(prepared.shape, prepared.levels, prepared.num_classes, split)
+
+
+def _shape(config: Data, image: Any) -> tuple[int, ...]:
+    """Of an example: as it is prepared, or a square."""
+    if config.image_size is None:
+        return tuple(image.shape)
+    if len(image.shape) != 3 or np.dtype(image.np_dtype) != np.uint8:
+        raise DataError(
+            f"--data.image-size {config.image_size}: {config.name} has "
+            f"{np.dtype(image.np_dtype)} {list(image.shape)}, expected uint8 [H, W, C]"
+        )
+    return (config.image_size, config.image_size, image.shape[-1])
 
 
 def _levels(name: str, dtype: Any) -> int | None:
@@ -94,6 +108,7 @@ class _Prepared:
     fields: tuple[str, ...]
     levels: int | None
     num_classes: int | None
+    shape: tuple[int, ...]
 
     def split(self, name: str, instruction: str) -> Split:
         """Read a TFDS slice whole if it fits, else leave it on disk."""
@@ -108,12 +123,11 @@ class _Prepared:
             source = self.builder.as_data_source(split=instruction)
         take = partial(self.take, source, name)
         image = info.features["image"]
-        num_bytes = num * math.prod(image.shape) * np.dtype(image.np_dtype).itemsize
+        num_bytes = num * math.prod(self.shape) * np.dtype(image.np_dtype).itemsize
         if num_bytes > split_module.RESIDENT_BYTES:
             sizes = [[s.name, int(s.num_bytes), s.shard_lengths] for s in info.splits.values()]
-            return Split(
-                name, num, identity_hash([info.full_name, instruction, num, sizes]), take=take
-            )
+            what = [info.full_name, instruction, num, sizes, *self._resized()]
+            return Split(name, num, identity_hash(what), take=take)
         chunks = [take(np.arange(i, min(i + CHUNK, num))) for i in range(0, num, CHUNK)]
         return Split.of(name, join(chunks))
 
@@ -135,9 +149,16 @@ class _Prepared:
             num_classes=self.num_classes,
             indices=indices,
         )
+        if self._resized():
+            arrays["image"] = np.stack([square_array(x, self.shape[0]) for x in arrays["image"]])
         if "label" in arrays:
             arrays["label"] = arrays["label"].astype(np.int32)
         return arrays
+
+    def _resized(self) -> list[tuple[int, ...]]:
+        """[the shape] where it is not that of the set on disk."""
+        stored = tuple(self.builder.info.features["image"].shape)
+        return [] if self.shape == stored else [self.shape]
 
     @contextlib.contextmanager
     def _damage(self, split: str) -> Iterator[None]:

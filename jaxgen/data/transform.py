@@ -5,7 +5,7 @@ the form of the data, so each transform also states how nats become bits per dim
 
     discrete forms      -log P(x) / (D ln 2)
     dequantise          -log p(y) / (D ln 2) + log2(levels),    y = (x + u) / levels
-    unit, continuous    no discrete probability belongs to the density: no bits per dimension
+    unit, symmetric, continuous    no discrete probability belongs to the density: no such unit
 
 Reference: Theis, van den Oord, Bethge, 2016, "A note on the evaluation of generative models",
 section 3.1, arXiv 1511.01844.
@@ -50,6 +50,8 @@ def apply_transform(
             y = (x.astype(jnp.float32) + cell_noise(key, x.shape)) / levels
         case "unit":
             y = x.astype(jnp.float32) / (levels - 1)
+        case "symmetric":
+            y = 2 * x.astype(jnp.float32) / (levels - 1) - 1
         case "levels" | "none":
             y = x
     return {**batch, "image": y.astype(jnp.float32)}
@@ -99,7 +101,7 @@ def check_transform(
 
 def bits_offset(transform: Transform, levels: int | None) -> float | None:
     """Bits per dimension to add to -log p / (D ln 2); None where there is no such unit."""
-    if levels is None or transform == "unit":
+    if levels is None or transform in ("unit", "symmetric"):
         return None
     return math.log2(levels) if transform == "dequantise" else 0.0
 
@@ -119,11 +121,14 @@ def describe(transform: Transform, threshold: int | None, levels: int | None) ->
         "dequantise": "dequantised to [0, 1)",
         "levels": f"levels 0..{(levels or 1) - 1}",
         "unit": "scaled to [0, 1]",
+        "symmetric": "scaled to [-1, 1]",
         "none": "untransformed",
     }[transform]
 
 
 def display(x: np.ndarray, *, transform: Transform, levels: int | None) -> np.ndarray:
     """What a model sees or makes, [N, *shape], on the scale of a picture: images in [0, 1]."""
+    if transform == "symmetric":
+        return (np.asarray(x) + 1) / 2
     scale = levels - 1 if transform in ("levels", "none") and levels else 1
     return np.asarray(x) / scale

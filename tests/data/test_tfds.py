@@ -265,3 +265,22 @@ def test_a_description_that_names_a_class_of_its_own_is_refused_and_not_imported
     with pytest.raises(DataError, match=r"names the class antigravity.*not of TFDS"):
         find("jaxgen_digits:1.0.0", str(folder))
     assert "antigravity" not in sys.modules
+
+
+def test_image_size_crops_the_central_square_of_a_prepared_set(tmp_path):
+    image = tfds.features.Tensor(shape=(2, 4, 3), dtype=np.uint8)
+
+    def examples(self, size):
+        for i in range(size):
+            x = np.zeros((2, 4, 3), np.uint8)
+            x[:, 1:3] = i  # what lies outside the central square is black
+            yield i, {"image": x, "label": 0}
+
+    prepared(tmp_path, "Wide", image=image, _generate_examples=examples)
+    data = load(Data(name="wide", dir=str(tmp_path), image_size=2))
+    assert data.shape == (2, 2, 3)
+    x = data.splits["test"].resident["image"]
+    assert x.shape == (30, 2, 2, 3)
+    assert sorted(x.min(axis=(1, 2, 3))) == list(range(30))
+    assert (x.min(axis=(1, 2, 3)) == x.max(axis=(1, 2, 3))).all()
+    assert load(Data(name="wide", dir=str(tmp_path))).shape == (2, 4, 3)
