@@ -6,6 +6,7 @@ environment.json  versions, device, host
 metrics.jsonl     one line per `log_every` steps and per evaluation
 checkpoints/      the newest states
 samples/          pictures over training
+classifier.json, .npz    whose features samples are compared by, where the model only samples
 *.png, evaluation.json, certificate.json, report.html    what the verbs of `jaxgen` write
 """
 

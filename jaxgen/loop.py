@@ -23,6 +23,7 @@ from jaxgen import data, gallery, parallel, pictures
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.data import Dataset, Split
 from jaxgen.evaluation import mean_and_error, measure
+from jaxgen.evaluation.guard import alarms, vital_signs, watches
 from jaxgen.experiment import Experiment, Settings, require_fit
 from jaxgen.folder import CHECKPOINTS, describe, open_folder
 from jaxgen.journal import Journal
@@ -83,7 +84,10 @@ def run(
                 if due(settings.log_every) or due(settings.checkpoint_every):
                     journal.flush()
                 if due(settings.evaluate_every):
-                    journal.write("validation", validate(experiment.model, state, dataset))
+                    signs = validate(experiment.model, state, dataset)
+                    journal.write("validation", signs)
+                    for line in alarms(signs):
+                        journal.say(line)
                 if due(settings.sample_every):
                     picture = _picture(experiment.model, state, dataset, step)
                     pictures.save_png(folder / "samples" / f"step_{step:08}.png", picture)
@@ -97,20 +101,16 @@ def run(
 def validate(model: Any, state: TrainState, dataset: Dataset) -> dict[str, float]:
     """Means over (at most 1000 examples of) the validation split, of what the model can say."""
     fields = dataset.batch("validation", _VALIDATION_EXAMPLES)
-    found = measure(
-        model,
-        evaluation_variables(state),
-        fields.pop("image"),
-        jax.random.key(0),
-        num_samples=VALIDATION_SAMPLES,
-        fields=fields,
-    )
+    x, key, variables = fields.pop("image"), jax.random.key(0), evaluation_variables(state)
+    found = measure(model, variables, x, key, num_samples=VALIDATION_SAMPLES, fields=fields)
     found.pop("code", None)
     if "iwae" in found:
         found[f"iwae_{VALIDATION_SAMPLES}"] = found.pop("iwae")
     values = {name: mean_and_error(each)[0] for name, each in found.items()}
     if "gap" in found:
         values["gap_standard_error"] = mean_and_error(found["gap"])[1]
+    if watches(model):
+        values |= vital_signs(model, variables, x, key)
     return {name: round(value, 7) for name, value in values.items()}
 
 

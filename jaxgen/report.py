@@ -34,6 +34,7 @@ FINAL = {
     "reconstructions": "Reconstructions",
     "interpolation": "Interpolations",
     "completions": "Completions: given, drawn, and the truth",
+    "neighbours": "Samples, each over its nearest training example",
 }
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
 

@@ -24,40 +24,36 @@ RunFolder = Annotated[Path, tyro.conf.Positional]
 def evaluate(run: RunFolder, *, split: str = "test", num_samples: int = 500, seed: int = 0) -> int:
     """Measure the model on held-out data; writes evaluation.json.
 
+    A model that can only sample is measured by its samples, which are drawn over their nearest
+    training examples in neighbours.png.
+
     Args:
       run: the run folder, wherever it is.
       split: train, validation or test.
       num_samples: importance samples per example, for a model with a bound.
       seed: of the draws.
     """
-    import jax
-
-    from jaxgen.evaluation import measure, records
+    from jaxgen import measurement
     from jaxgen.files import write_json
     from jaxgen.run import load
 
-    key = jax.random.key(_seed(seed))
+    _seed(seed)
     _positive("num-samples", num_samples)
     trained = load(run)
-    dataset = trained.dataset()
-    fields = dataset.batch(split)
-    x = fields.pop("image")
-    measured = measure(
-        trained.model, trained.variables, x, key, num_samples=num_samples, fields=fields
-    )
-    table = records(
-        measured,
-        num_samples=num_samples,
-        split=split,
-        protocol=trained.protocol(split, f"{num_samples} draws per example, seed {seed}"),
-        bits_per_dim=dataset.bits_per_dim,
-    )
+    if measurement.only_samples(trained.model):
+        table = measurement.measure_checkpoints(run, split=split, seed=seed)
+    else:
+        table = measurement.measure_likelihood(
+            trained, split=split, num_samples=num_samples, seed=seed
+        )
     target = trained.folder / "evaluation.json"
     write_json(target, [asdict(record) for record in table])
-    for record in table:
+    for record, following in zip(table, [*table[1:], None], strict=True):
         error = "" if record.standard_error is None else f"± {record.standard_error:.3f}"
-        print(f"{record.metric:24} {record.value:10.3f} {error:9} {record.unit}")
-    print(f"{table[0].protocol}\n{target}")
+        print(f"{record.metric:27} {record.value:10.3f} {error:9} {record.unit}")
+        if following is None or following.protocol != record.protocol:
+            print(record.protocol)
+    print(target)
     return 0
 
 

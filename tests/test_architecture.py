@@ -16,7 +16,7 @@ FLOORS = (
     {"jaxgen"},  # the package itself: `jaxgen.load`, on first use
     {"cli"},
     {"verbs"},
-    {"loop", "report", "check"},
+    {"loop", "report", "check", "measurement"},
     {"run", "gallery", "journal"},
     {"folder", "checkpoint", "evaluation", "pictures"},
     {"experiment", "plots", "curves"},

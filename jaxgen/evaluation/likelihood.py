@@ -85,13 +85,15 @@ def measure(
       fields: what else is known of the examples, {'label': [N]}: a conditional model looks there.
 
     Returns:
-      Of {log_prob, log_prob_given_label, bayes_accuracy, elbo, iwae, gap, kl, squared_error: [N],
+      Of {log_prob, log_prob_given_label, bayes_accuracy, accuracy, elbo, iwae, gap, kl,
+      squared_error: [N],
       code: [N, Z]} what the model has; nats, but for the squared error and the accuracy. `gap` is
       log_prob - iwae, >= 0 in expectation. Of a class-conditional model `log_prob` is the marginal
       under equally probable classes, and the accuracy that of the class with the largest p(x | y).
     """
     batch = {**fields, "image": x}
-    batch = {name: batch[name] for name in ("image", *chain_rule.conditions(model, batch))}
+    wanted = ("image", *chain_rule.conditions(model, batch), *_labels(model, batch))
+    batch = {name: batch[name] for name in wanted}
     return per_example(partial(_measure(model, num_samples), variables), batch, key)
 
 
@@ -134,11 +136,19 @@ def _measure(model, num_samples):
             found["kl"] = model.terms(variables, x, key).kl.sum(axis=-1)
         if hasattr(model, "squared_error"):
             found["squared_error"] = model.squared_error(variables, x)
+        if _labels(model, batch):
+            right = model.classify(variables, x).argmax(axis=-1) == batch["label"]
+            found["accuracy"] = right.astype(jnp.float32)
         if hasattr(model, "encode"):
             found["code"] = model.encode(variables, x)
         return found
 
     return jax.jit(function)
+
+
+def _labels(model, batch):
+    """('label',) for a classifier of the data's classes on labelled data, else ()."""
+    return ("label",) if getattr(model, "num_labels", 0) and "label" in batch else ()
 
 
 def _log_prob(model, variables, batch):
@@ -185,8 +195,9 @@ def records(
             if (bits := bits_per_dim(-value)) is not None:
                 scale = bits_per_dim(1.0) - bits_per_dim(0.0)
                 table.append(make(f"{metric}_bits_per_dim", bits, error * scale, "bits/dim"))
-    if "bayes_accuracy" in measured:
-        table.append(make("bayes_accuracy", *mean_and_error(measured["bayes_accuracy"]), "share"))
+    for name in ("bayes_accuracy", "accuracy"):
+        if name in measured:
+            table.append(make(name, *mean_and_error(measured[name]), "share"))
     if "gap" in measured:
         table.append(
             make(f"log_prob_minus_iwae_{num_samples}", *mean_and_error(measured["gap"]), "nats")
