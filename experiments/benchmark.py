@@ -21,7 +21,12 @@ from typing import Any
 import numpy as np
 import tyro
 
-from experiments import benchmark_autoregressive, benchmark_sampling, benchmark_start
+from experiments import (
+    benchmark_adversarial,
+    benchmark_autoregressive,
+    benchmark_sampling,
+    benchmark_start,
+)
 from experiments.benchmark_harness import (
     Worker,
     closing_all,
@@ -122,6 +127,27 @@ def autoregressive(
     _save(out, report)
 
 
+def adversarial(
+    *,
+    rounds: int = 10,
+    torch_python: Path | None = None,
+    out: Path | None = None,
+    smoke: bool = False,
+) -> None:
+    """A step of DCGAN against eager PyTorch.
+
+    Args:
+      rounds: turns of both libraries.
+      torch_python: an interpreter that has PyTorch; default this one, if it has.
+      out: keep the figures in this JSON file.
+      smoke: tiny networks for two steps, to see that all runs.
+    """
+    _require_rounds(rounds)
+    report = benchmark_adversarial.measure(rounds, find_torch_python(torch_python), smoke)
+    print("\n".join(benchmark_adversarial.table(report)))
+    _save(out, report)
+
+
 def sampling(
     *,
     rounds: int = 5,
@@ -153,7 +179,10 @@ def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     try:
         tyro.extras.subcommand_cli_from_dict(
-            {"vae": vae, "start": start, "autoregressive": autoregressive, "sampling": sampling},
+            {
+                **{"vae": vae, "start": start, "autoregressive": autoregressive},
+                **{"sampling": sampling, "adversarial": adversarial},
+            },
             args=argv,
             prog="python -m experiments.benchmark",
             description=__doc__,

@@ -11,7 +11,7 @@ from jaxgen.cli import launch
 from jaxgen.data import prepare
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-NOT_RECIPES = ("__init__", "benchmark")
+NOT_RECIPES = ("__init__", "benchmark", "mode")
 RECIPES = sorted(p.stem for p in EXPERIMENTS.glob("*.py") if not p.stem.startswith(NOT_RECIPES))
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 

@@ -1,0 +1,160 @@
+"""The arms of the mode lab: GANs that differ in one thing, at the settings of a paper.
+
+A preset is a pair of networks, their data, optimisers and order of moves; an arm changes the cost,
+the discriminator's view of the batch, or what the generator foresees, and nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from jaxgen.errors import ConfigError
+from jaxgen.experiment import Experiment, Settings
+from jaxgen.gan import FGAN, GAN, PacGAN, UnrolledGAN
+from jaxgen.gan.networks import Discriminator, MLPGenerator, MLPTrunk
+from jaxgen.losses import F_DIVERGENCES
+from jaxgen.nn import Initializer, WithReference
+from jaxgen.optimizer import Optimizer
+
+NUM_REFERENCE = 64  # of virtual batch normalisation
+MINIBATCH_KERNELS = 16
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Networks and settings that all arms share.
+
+    Attributes:
+      latent_dim: Z.
+      generator: without an arm's normalisation.
+      trunk: of the discriminator.
+      initializer: of the head.
+      optimizer: of both players.
+      batch_size: examples (packs, in the arms that pack).
+      steps: as published.
+      order: in which players move.
+    """
+
+    latent_dim: int
+    generator: MLPGenerator
+    trunk: MLPTrunk
+    initializer: Initializer
+    optimizer: Optimizer
+    batch_size: int
+    steps: int
+    order: Literal["alternating", "simultaneous"]
+
+
+_ORTHOGONAL, _SMALL, _HE = (
+    Initializer("orthogonal", 0.8),
+    Initializer("normal", 0.02),
+    Initializer("he_normal"),
+)
+PRESETS = {
+    # Metz et al., 2016, appendix A
+    "unrolled": Preset(
+        latent_dim=256,
+        generator=MLPGenerator((128, 128), (2,), initializer=_ORTHOGONAL),
+        trunk=MLPTrunk((128,), "relu", input_scale=0.25, initializer=_ORTHOGONAL),
+        initializer=_ORTHOGONAL,
+        optimizer=Optimizer(learning_rate=1e-4, beta1=0.5),
+        batch_size=512,
+        steps=25_000,
+        order="simultaneous",
+    ),
+    # Lin et al., 2017, the code of its experiments on ring and grid: 400 epochs of 100 000 points
+    "pacgan": Preset(
+        latent_dim=2,
+        generator=MLPGenerator((400,) * 4, (2,), norm="batch", initializer=_SMALL),
+        trunk=MLPTrunk((200,) * 3, pieces=5, initializer=_SMALL),
+        initializer=_SMALL,
+        optimizer=Optimizer(learning_rate=1e-4, beta1=0.8),
+        batch_size=100,
+        steps=400_000,
+        order="simultaneous",
+    ),
+    # of no paper: three layers of 128, small enough for many seeds on a laptop
+    "small": Preset(
+        latent_dim=2,
+        generator=MLPGenerator((128,) * 3, (2,), activation="leaky_relu", initializer=_HE),
+        trunk=MLPTrunk((128,) * 3, initializer=_HE),
+        initializer=_HE,
+        optimizer=Optimizer(learning_rate=2e-4, beta1=0.5),
+        batch_size=128,
+        steps=12_000,
+        order="alternating",
+    ),
+}
+
+
+def gan(preset: Preset, **settings: Any) -> GAN:
+    """The plain game of a preset."""
+    head = Discriminator(preset.trunk, initializer=preset.initializer)
+    return GAN((2,), preset.latent_dim, preset.generator, head, **settings)
+
+
+def unrolled(preset: Preset, k: int) -> UnrolledGAN:
+    """The generator foresees k moves."""
+    plain = gan(preset)
+    return UnrolledGAN((2,), preset.latent_dim, plain.generator, plain.discriminator, unrolled=k)
+
+
+def packed(preset: Preset, pack: int) -> PacGAN:
+    """The discriminator sees packs."""
+    plain = gan(preset)
+    return PacGAN((2,), preset.latent_dim, plain.generator, plain.discriminator, pack=pack)
+
+
+def f_gan(preset: Preset, divergence: str) -> FGAN:
+    """A row of the f-GAN table; the generator minimises the bound itself."""
+    plain = gan(preset)
+    return FGAN(
+        (2,),
+        preset.latent_dim,
+        plain.generator,
+        plain.discriminator,
+        divergence,
+        alternative=False,
+    )
+
+
+def minibatch(preset: Preset) -> GAN:
+    """The discriminator sees how near the others of a batch are."""
+    trunk = replace(preset.trunk, minibatch=MINIBATCH_KERNELS)
+    return gan(replace(preset, trunk=trunk))
+
+
+def virtual(preset: Preset) -> GAN:
+    """The generator's batch normalisation is virtual."""
+    network = replace(preset.generator, norm="virtual", num_reference=NUM_REFERENCE)
+    plain = gan(preset)
+    return replace(plain, generator=WithReference(network, NUM_REFERENCE))
+
+
+ARMS: dict[str, Callable[[Preset], Any]] = {
+    "minimax": lambda preset: gan(preset, cost="minimax"),
+    "non_saturating": gan,
+    "maximum_likelihood": lambda preset: gan(preset, cost="maximum_likelihood"),
+    **{f"f_{row}": lambda preset, row=row: f_gan(preset, row) for row in F_DIVERGENCES},
+    **{f"unrolled_{k}": lambda preset, k=k: unrolled(preset, k) for k in (1, 5, 10)},
+    "minibatch": minibatch,
+    **{f"pac_{m}": lambda preset, m=m: packed(preset, m) for m in (2, 3, 4)},
+    "virtual_batch_norm": virtual,
+    "r1": lambda preset: gan(preset, r1=0.1),
+}
+
+
+def experiment(arm: str, preset: str, steps: int) -> Experiment:
+    """The arm at the preset. Raises ConfigError for a name that is not there."""
+    for given, known, flag in ((arm, ARMS, "arms"), (preset, PRESETS, "preset")):
+        if given not in known:
+            raise ConfigError(f"--{flag}: got {given!r}, expected one of {', '.join(known)}")
+    shared = PRESETS[preset]
+    model = ARMS[arm](shared)
+    batch_size = shared.batch_size * getattr(model, "pack", 1)
+    return Experiment(
+        model,
+        Settings(steps=steps, batch_size=batch_size),
+        optimizers=(shared.optimizer,) * 2,
+        order=shared.order,
+    )
