@@ -4,7 +4,10 @@
     python -m experiments.pixel_cnn_fashion_mnist
     jaxgen evaluate runs/pixel_cnn_fashion_mnist
 
-Not yet run to the end: minutes, seeds and figures are missing (2026-11-25).
+41 minutes for seed 0 on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, killed once
+on the way and resumed, 2026-11-25. Test (10 000 images, binarised stochastically): 237.82 ± 0.76
+nats, the standard error over examples; other seeds were not run. That is 2.8 epochs and far from
+convergence: with a GPU give it --steps 50000 and --ema-decay 0.999.
 """
 
 import sys
