@@ -20,8 +20,9 @@ FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 def test_recipe_trains_and_loads(name, tmp_path, capsys):
     if name.endswith("fashion_mnist") and not FASHION_MNIST.exists():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
-    if name.endswith("cifar10") and not prepare.find("cifar10", None):
-        pytest.skip("CIFAR-10 is not prepared here")
+    for wanted in ("cifar10", "celeba"):
+        if name.endswith(wanted) and not prepare.find(wanted, None):
+            pytest.skip(f"{wanted} is not prepared here")
     recipe = getattr(importlib.import_module(f"experiments.{name}"), name)
     flags = ["--steps", "4", "--log-every", "2", "--batch-size", "16"]
     assert launch(recipe, [*flags, "--workdir", str(tmp_path / "run")]) == 0, (
