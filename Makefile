@@ -33,7 +33,7 @@ $(VENV)/.installed: requirements.txt setup.cfg pyproject.toml
 	@touch $@
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m "not slow" \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow" \
 	  --cov=jaxgen --cov-report=term:skip-covered --cov-fail-under=90
 
 slow: $(VENV)/.installed

@@ -17,15 +17,13 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import pytest
 
-LONG = ("test_readme", "test_recipes", "test_kill", "test_verbs")  # begun first
+LONG = ("test_laws", "test_recipes", "test_readme", "test_chain_rule", "test_check")
 
 
 def pytest_collection_modifyitems(items):
-    """All tests of a tiny model, or of a file, in one worker: what it compiled is there again."""
-    for item in items:
-        name = getattr(item, "callspec", None) and item.callspec.params.get("name")
-        item.add_marker(pytest.mark.xdist_group(str(name or item.path.stem)))
-    items.sort(key=lambda item: item.path.stem not in LONG)
+    """The longest files first: `--dist loadfile` gives a file, and its caches, to one worker."""
+    place = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session")
