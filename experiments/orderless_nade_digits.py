@@ -3,9 +3,9 @@
     python -m experiments.orderless_nade_digits
     jaxgen evaluate runs/orderless_nade_digits
 
-6.7 minutes for seed 0 on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, 2026-11-25.
-Test (360 images), the standard error over images: 15.85 ± 0.21 nats as a mixture of 16 orders; other
-seeds were not run.
+6.7 minutes for seed 0 on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work,
+2026-11-25. Test (360 images), the standard error over images: 15.85 ± 0.21 nats as a mixture of 16
+orders; other seeds were not run.
 """
 
 import sys

@@ -4,9 +4,9 @@
     jaxgen evaluate runs/wavenet_tones
     jaxgen sample runs/wavenet_tones --out tones.wav
 
-17 minutes for seed 0 on 2 cores of an AMD EPYC (Zen 3), no GPU, most of them shared with other work,
-2026-11-25. Test (400 sounds of 2048 samples), the standard error over sounds: 3889 ± 14 nats given
-the instrument, 2.74 bits a sample; other seeds were not run.
+17 minutes for seed 0 on 2 cores of an AMD EPYC (Zen 3), no GPU, most of them shared with other
+work, 2026-11-25. Test (400 sounds of 2048 samples), the standard error over sounds: 3889 ± 14 nats
+given the instrument, 2.74 bits a sample; other seeds were not run.
 The noise of the data alone is 2129.3 nats; the uniform distribution over 256 codes has 11356.5.
 Sound of your own: --data.name FOLDER_OR_FILE.wav, where sub-folders are the labels.
 """
