@@ -10,12 +10,10 @@ It is meant to collapse: how many modes are left, over seeds, is `python -m expe
 import sys
 from typing import Literal
 
+from experiments.mode_arms import PRESETS, gan
 from jaxgen.cli import launch
-from jaxgen.data import Data, load
+from jaxgen.data import Data
 from jaxgen.experiment import CommonFlags, Experiment, Settings
-from jaxgen.gan import GAN
-from jaxgen.gan.networks import Discriminator, MLPGenerator, MLPTrunk
-from jaxgen.nn import Initializer
 from jaxgen.optimizer import Optimizer
 
 
@@ -23,31 +21,22 @@ def gan_ring(
     *,
     settings: CommonFlags = Settings(steps=10_000, batch_size=512),
     data: Data = Data("ring", transform="none"),
-    discriminator: Optimizer = Optimizer(learning_rate=1e-4, beta1=0.5),
-    generator: Optimizer = Optimizer(learning_rate=1e-4, beta1=0.5),
+    discriminator: Optimizer = PRESETS["unrolled"].optimizer,
+    generator: Optimizer = PRESETS["unrolled"].optimizer,
     cost: str = "minimax",
-    latent_dim: int = 256,
-    hidden: int = 128,
     order: Literal["alternating", "simultaneous"] = "simultaneous",
 ) -> Experiment:
-    """A GAN of two small networks on points in the plane.
+    """A GAN of the mode lab's two small networks, on points in the plane.
 
     Args:
       settings: the flags every recipe has.
-      data: which data, and in which form.
+      data: ring, small_ring or grid.
       discriminator: its optimiser.
       generator: its optimiser.
       cost: minimax, non_saturating, maximum_likelihood, least_squares, hinge or f_kl, ...
-      latent_dim: Z.
-      hidden: width of the hidden layers, two of the generator and one of the discriminator.
       order: in which players move.
     """
-    initializer = Initializer("orthogonal", 0.8)
-    shape = load(data).shape
-    network = MLPGenerator((hidden, hidden), shape, initializer=initializer)
-    trunk = MLPTrunk((hidden,), "relu", input_scale=0.25, initializer=initializer)
-    head = Discriminator(trunk, initializer=initializer)
-    model = GAN(shape, latent_dim, network, head, cost)
+    model = gan(PRESETS["unrolled"], cost=cost)
     return Experiment(model, settings, data, (discriminator, generator), order)
 
 

@@ -11,12 +11,11 @@ Beside it, without looking ahead: `python -m experiments.gan_ring`; over seeds, 
 import sys
 from typing import Literal
 
+from experiments.mode_arms import PRESETS
+from experiments.mode_arms import unrolled as unrolled_gan
 from jaxgen.cli import launch
-from jaxgen.data import Data, load
+from jaxgen.data import Data
 from jaxgen.experiment import CommonFlags, Experiment, Settings
-from jaxgen.gan import UnrolledGAN
-from jaxgen.gan.networks import Discriminator, MLPGenerator, MLPTrunk
-from jaxgen.nn import Initializer
 from jaxgen.optimizer import Optimizer
 
 
@@ -24,31 +23,22 @@ def unrolled_gan_ring(
     *,
     settings: CommonFlags = Settings(steps=10_000, batch_size=512),
     data: Data = Data("ring", transform="none"),
-    discriminator: Optimizer = Optimizer(learning_rate=1e-4, beta1=0.5),
-    generator: Optimizer = Optimizer(learning_rate=1e-4, beta1=0.5),
+    discriminator: Optimizer = PRESETS["unrolled"].optimizer,
+    generator: Optimizer = PRESETS["unrolled"].optimizer,
     unrolled: int = 5,
-    latent_dim: int = 256,
-    hidden: int = 128,
     order: Literal["alternating", "simultaneous"] = "simultaneous",
 ) -> Experiment:
-    """An unrolled GAN of two small networks on points in the plane.
+    """An unrolled GAN of the mode lab's two small networks, on points in the plane.
 
     Args:
       settings: the flags every recipe has.
-      data: which data, and in which form.
+      data: ring, small_ring or grid.
       discriminator: its optimiser.
       generator: its optimiser.
       unrolled: moves of the discriminator that the generator foresees.
-      latent_dim: Z.
-      hidden: width of the hidden layers, two of the generator and one of the discriminator.
       order: in which players move.
     """
-    initializer = Initializer("orthogonal", 0.8)
-    shape = load(data).shape
-    network = MLPGenerator((hidden, hidden), shape, initializer=initializer)
-    trunk = MLPTrunk((hidden,), "relu", input_scale=0.25, initializer=initializer)
-    head = Discriminator(trunk, initializer=initializer)
-    model = UnrolledGAN(shape, latent_dim, network, head, unrolled)
+    model = unrolled_gan(PRESETS["unrolled"], unrolled)
     return Experiment(model, settings, data, (discriminator, generator), order)
 
 

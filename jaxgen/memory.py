@@ -1,10 +1,10 @@
 """Memory that a step frees is kept for the next one, where the C library allows it.
 
 XLA on a CPU allocates each step's arrays anew. By default glibc returns large blocks to the system
-as they are freed, and the system zeroes their pages when they come back: a quarter of the time of
-a convolutional step. Kept, they are there again, and the process holds its peak: up to twice as
-much memory. JAXGEN_KEEP_MEMORY=0 in the environment leaves the allocator as it is, as everything
-but glibc does.
+as they are freed, and the system zeroes their pages when they come back: a tenth to a third of the
+time of a convolutional step (docs/benchmarks.md). Kept, they are there again, and the process holds
+its peak: up to twice as much memory. JAXGEN_KEEP_MEMORY=0 in the environment leaves the allocator
+as it is, as everything but glibc does.
 """
 
 import ctypes

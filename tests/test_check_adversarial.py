@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import pytest
 import tiny
 
-from jaxgen.check import Subject, certificate
+from jaxgen import losses
+from jaxgen.check import Subject, adversarial, certificate
 from jaxgen.gan import GAN
 
 
@@ -69,3 +70,32 @@ def as_class(cls):
 )
 def test_a_broken_game_fails(cls, law):
     assert not outcomes("gan", as_class(cls))[law].passed
+
+
+@pytest.mark.parametrize(
+    ("cost", "wrong", "law"),
+    [
+        (
+            "non_saturating_cost",
+            lambda fake: -jax.nn.sigmoid(fake).mean(),
+            "slopes: non-saturating = minimax (1 - D) / D",
+        ),
+        (
+            "maximum_likelihood_cost",
+            lambda fake: -jnp.exp(fake / 2).mean(),
+            "slopes: maximum likelihood = minimax / (1 - D)",
+        ),
+        (
+            "discriminator_cost",
+            lambda real, fake: jax.nn.softplus(real).mean() + jax.nn.softplus(fake).mean(),
+            "-V = E softplus(-l) + E softplus(l)",
+        ),
+    ],
+)
+def test_a_wrong_cost_fails(cost, wrong, law, monkeypatch):
+    whole = tiny.experiment("gan")
+    variables = tiny.scaled(tiny.fresh("gan").variables, 3.0)  # verdicts far from 1/2
+    subject = Subject(whole, variables, tiny.examples(whole.model, 16), jax.random.key(0))
+    assert all(found.passed for found in adversarial.value(subject))
+    monkeypatch.setattr(losses, cost, wrong)
+    assert [found.law for found in adversarial.value(subject) if not found.passed] == [law]

@@ -7,6 +7,7 @@ import optax
 
 from jaxgen import losses
 from jaxgen.check.law import Law, Subject, at_least, at_most, largest_difference
+from jaxgen.evaluation.guard import judges_alone
 from jaxgen.train import Player, TrainState, update
 
 _NUM = 8  # samples of which each has a gradient of its own
@@ -43,7 +44,7 @@ def separation(subject: Subject) -> list[Law]:
 
 def value(subject: Subject) -> list[Law]:
     """V in float32 is V in float64, and the generator's three costs keep their identities."""
-    if not _judges(subject.model):
+    if not judges_alone(subject.model):
         return []
     model, variables = subject.model, subject.variables
     fake = jax.jit(lambda v, k: model.logits(v, model.sample(v, k, len(subject.x))))
@@ -77,32 +78,32 @@ def _slopes(subject):
         trees = jax.jit(jax.vmap(each, (None, 0)))(variables["generator"]["params"], z)
         return np.concatenate([np.asarray(x).reshape(_NUM, -1) for x in jax.tree.leaves(trees)], 1)
 
-    d = np.asarray(jax.nn.sigmoid(jax.vmap(logit, (None, 0))(variables["generator"]["params"], z)))
-    d = np.clip(d, 1e-6, 1 - 1e-6)[:, None]
+    # D and 1 - D from the logit in float64: 1 - D of a sure discriminator has no digits in float32.
+    logits = jax.jit(jax.vmap(logit, (None, 0)))(variables["generator"]["params"], z)
+    largest = losses.LARGEST_LOGIT
+    odds = np.exp(np.clip(np.asarray(logits, np.float64), -largest, largest))[:, None]
+    inside = (np.abs(np.asarray(logits)) < largest)[:, None]  # beyond it the last cost is constant
     minimax = slope(losses.minimax_cost)
     pairs = {
-        "non-saturating = minimax (1 - D) / D": (
-            slope(losses.non_saturating_cost), minimax * (1 - d) / d
-        ),
-        "maximum likelihood = minimax / (1 - D)": (
-            slope(losses.maximum_likelihood_cost), minimax / (1 - d)
-        ),
-    }  # fmt: skip
+        "non-saturating = minimax (1 - D) / D": (losses.non_saturating_cost, 1 / odds),
+        "maximum likelihood = minimax / (1 - D)": (losses.maximum_likelihood_cost, 1 + odds),
+    }
+    found = {name: (slope(cost), minimax * factor) for name, (cost, factor) in pairs.items()}
     return [
         at_most(
             f"slopes: {name}",
-            np.abs(a - b).max() / max(np.abs(b).max(), 1e-30),
+            np.abs(inside * (a - b)).max() / max(np.abs(inside * b).max(), 1e-30),
             1e-3,
             "relative difference",
             "Gradients of the generator's parameters, sample by sample, at this discriminator.",
         )
-        for name, (a, b) in pairs.items()
+        for name, (a, b) in found.items()
     ]
 
 
 def optimum(subject: Subject) -> list[Law]:
     """On frozen samples of known weights D's best value is known, and D can reach it."""
-    if not _judges(subject.model):
+    if not judges_alone(subject.model):
         return []
     model = subject.model
     points = jax.jit(lambda v, k: model.sample(v, k, _POINTS))(subject.variables, subject.key)
@@ -136,15 +137,6 @@ def optimum(subject: Subject) -> list[Law]:
             f"+ E_q log q/(p+q) = {best:.4f}; {_STEPS} steps of this discriminator come near it.",
         ),
     ]
-
-
-def _judges(model):
-    """Whether D says real or fake of one example at a time, with no label."""
-    return hasattr(model, "logits") and not hasattr(model, "pack") and not _conditional(model)
-
-
-def _conditional(model):
-    return bool(getattr(model, "num_classes", 0))
 
 
 LAWS = (separation, value, optimum)

@@ -29,6 +29,12 @@ def watches(model: Any) -> bool:
     return hasattr(model, "discriminator_loss")
 
 
+def judges_alone(model: Any) -> bool:
+    """Whether D says real or fake of one example at a time, with no label."""
+    packs, classes = hasattr(model, "pack"), getattr(model, "num_classes", 0)
+    return hasattr(model, "logits") and not packs and not classes
+
+
 def vital_signs(
     model: Any, variables: Variables, x: Float[Array, "n ..."], key: Key
 ) -> dict[str, float]:
@@ -44,7 +50,7 @@ def vital_signs(
     real = jnp.asarray(x[:num])
     fake = jax.jit(model.sample, static_argnums=2)(variables, key, num)
     found = {"diversity": spread(np.asarray(fake)) / max(spread(np.asarray(real)), 1e-12)}
-    if hasattr(model, "logits") and not (hasattr(model, "pack") or _conditional(model)):
+    if judges_alone(model):
         probability = jax.jit(lambda v, x: jax.nn.sigmoid(model.logits(v, x)).mean())
         found |= {"real": probability(variables, real), "fake": probability(variables, fake)}
     return {name: float(value) for name, value in found.items()}
@@ -73,7 +79,3 @@ def alarms(signs: Mapping[str, float]) -> list[str]:
             "smaller discriminator"
         )
     return lines
-
-
-def _conditional(model):
-    return bool(getattr(model, "num_classes", 0))

@@ -15,7 +15,7 @@ the moves is the experiment's: simultaneous (the 2016 tutorial's advice, arXiv 1
 
 *Differs from the paper:* in its algorithm k moves of D use k minibatches within one step; here one
 step is one minibatch, and the generator moves on every k-th. The factors 1/2 of the tutorial are
-left out. Networks are the caller's; the paper's maxout networks are `networks.MaxoutDiscriminator`.
+left out. Networks are the caller's; `networks.MLPTrunk` has the paper's maxout as `pieces`.
 """
 
 from dataclasses import dataclass
@@ -104,10 +104,12 @@ class GAN:
     ) -> tuple[Array, tuple[Metrics, Mutated]]:
         """The cost of D, from separate passes of real and fake; the real one's statistics stay."""
         x, (fake_key, real_key, judge_key) = batch["image"], jax.random.split(key, 3)
+        judge_key, penalty_key = jax.random.split(judge_key)
         samples, _ = self.generate(variables, fake_key, len(x))
         real, mutated = self.judge(variables, x, real_key)
         fake, _ = self.judge(variables, samples, judge_key)
-        loss = self.game.discriminator(real, fake) + self.penalty(variables, x, samples, key)
+        penalty = self.penalty(variables, x, samples, penalty_key)
+        loss = self.game.discriminator(real, fake) + penalty
         return loss, (verdicts(real, fake), {"discriminator": mutated})
 
     def generator_loss(
