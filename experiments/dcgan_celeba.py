@@ -19,7 +19,7 @@ from jaxgen.optimizer import Optimizer
 def dcgan_celeba(
     *,
     settings: CommonFlags = Settings(steps=100_000, batch_size=128, ema_decay=0.999),
-    data: Data = Data("celeba", transform="symmetric", image_size=64),
+    data: Data = Data("celeb_a", transform="symmetric", image_size=64),
     discriminator: Optimizer = Optimizer(learning_rate=2e-4, beta1=0.5),
     generator: Optimizer = Optimizer(learning_rate=2e-4, beta1=0.5),
     latent_dim: int = 100,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import jax
+import numpy as np
 import tyro
 
 from jaxgen.data import Data, Dataset
@@ -89,7 +90,8 @@ def require_fit(model: Any, dataset: Dataset) -> None:
 
     The shapes must agree, a model with an observation must be over as many values as the data
     take (a density of whole numbers, or a Bernoulli of grey pixels, is no likelihood), and one that
-    is conditioned on a class needs data with as many classes.
+    is conditioned on a class, or names classes, needs data with as many. The bounded samples of a
+    generator must lie where the data lie.
     """
     if tuple(model.shape) != dataset.shape:
         raise ConfigError(
@@ -104,12 +106,27 @@ def require_fit(model: Any, dataset: Dataset) -> None:
             "Try: binarise for Bernoulli, levels for Categorical or DiscretizedLogistic, "
             "dequantise for Gaussian"
         )
-    num_classes = getattr(model, "num_classes", 0)
-    if num_classes and num_classes != dataset.num_classes:
-        raise ConfigError(
-            f"--data.name {dataset.config.name}: has {dataset.num_classes or 'no'} classes, "
-            f"the model is conditioned on {num_classes}"
-        )
+    for field, what in (("num_classes", "is conditioned on"), ("num_labels", "names")):
+        num = getattr(model, field, 0)
+        if num and num != dataset.num_classes:
+            raise ConfigError(
+                f"--data.name {dataset.config.name}: has {dataset.num_classes or 'no'} classes, "
+                f"the model {what} {num}"
+            )
+    _require_range(getattr(model, "range", None), dataset)
+
+
+def _require_range(samples, dataset):
+    """A discriminator tells -1 from 0 at a glance: samples of other bounds than the data's lose."""
+    data = dataset.range
+    if samples is None or not np.isfinite(samples).all() or tuple(samples) == data:
+        return
+    low, high = samples
+    given = f"values in [{data[0]:g}, {data[1]:g}]" if data else "numbers without bounds"
+    raise ConfigError(
+        f"--data.transform {dataset.config.transform}: gives {given}, but samples lie in "
+        f"[{low:g}, {high:g}].\nTry: symmetric for tanh, unit for sigmoid"
+    )
 
 
 def _kind(values):

@@ -20,8 +20,8 @@ FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 def test_recipe_trains_and_loads(name, tmp_path, capsys):
     if name.endswith("fashion_mnist") and not FASHION_MNIST.exists():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
-    for wanted in ("cifar10", "celeba"):
-        if name.endswith(wanted) and not prepare.find(wanted, None):
+    for ending, wanted in (("cifar10", "cifar10"), ("celeba", "celeb_a")):
+        if name.endswith(ending) and not prepare.find(wanted, None):
             pytest.skip(f"{wanted} is not prepared here")
     recipe = getattr(importlib.import_module(f"experiments.{name}"), name)
     flags = ["--steps", "4", "--log-every", "2", "--batch-size", "16"]
@@ -44,3 +44,19 @@ def jaxgen_leaves(tree):
     import jax
 
     return jax.tree.leaves(tree)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("dcgan_digits", ["--data.transform", "unit"], "samples lie in [-1, 1]"),
+        ("semi_supervised_digits", ["--data.transform", "symmetric"], "samples lie in [0, 1]"),
+        ("gan_ring", ["--data.name", "digits"], "the model is for [2]"),
+        ("gan_ring", ["--cost", "wgan"], "cost: got 'wgan'"),
+    ],
+)
+def test_data_that_no_sample_can_resemble_are_refused(name, flags, message, tmp_path, capsys):
+    recipe = getattr(importlib.import_module(f"experiments.{name}"), name)
+    assert launch(recipe, [*flags, "--batch-size", "16", "--workdir", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

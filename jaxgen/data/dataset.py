@@ -16,6 +16,7 @@ from jaxgen.data.transform import (
     describe,
     num_values,
     resolve_threshold,
+    value_range,
 )
 from jaxgen.errors import ConfigError
 
@@ -55,6 +56,11 @@ class Dataset:
     def values(self) -> int | None:
         """How many values an element takes after `prepare`: 2 when binarised; None if real."""
         return num_values(self.config.transform, self.levels)
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Where values lie after `prepare`; None for continuous data."""
+        return value_range(self.config.transform, self.levels)
 
     @property
     def threshold(self) -> int | None:

@@ -113,6 +113,15 @@ def num_values(transform: Transform, levels: int | None) -> int | None:
     return levels if transform in ("levels", "none") else None
 
 
+def value_range(transform: Transform, levels: int | None) -> tuple[float, float] | None:
+    """The least and the largest value in this form; None for continuous data."""
+    if levels is None:
+        return None
+    if transform in ("levels", "none"):
+        return (0.0, levels - 1.0)
+    return (-1.0, 1.0) if transform == "symmetric" else (0.0, 1.0)
+
+
 def describe(transform: Transform, threshold: int | None, levels: int | None) -> str:
     """Few words for a protocol line, such as 'binarised at >= 8'."""
     return {

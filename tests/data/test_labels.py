@@ -36,6 +36,22 @@ def test_labels_that_cannot_be_kept_are_named(config, message):
         load(config)
 
 
+@pytest.mark.parametrize(
+    ("flags", "low", "high"),
+    [
+        ({"transform": "symmetric"}, -1.0, 1.0),
+        ({"transform": "unit"}, 0.0, 1.0),
+        ({"transform": "binarise"}, 0.0, 1.0),
+        ({"transform": "levels"}, 0.0, 16.0),
+    ],
+)
+def test_prepared_values_reach_the_ends_of_their_range(flags, low, high):
+    data = load(Data(**flags))
+    x = data.examples("test")
+    assert (x.min(), x.max()) == data.range == (low, high)
+    assert load(Data("ring", transform="none")).range is None
+
+
 def test_symmetric_pixels_lie_in_minus_one_to_one_and_are_shown_as_they_were():
     data = load(Data(transform="symmetric"))
     x = data.examples("test", 50)
