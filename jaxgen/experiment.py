@@ -106,8 +106,8 @@ def require_fit(model: Any, dataset: Dataset) -> None:
             "Try: binarise for Bernoulli, levels for Categorical or DiscretizedLogistic, "
             "dequantise for Gaussian"
         )
-    for field, what in (("num_classes", "is conditioned on"), ("num_labels", "names")):
-        num = getattr(model, field, 0)
+    for name, what in (("num_classes", "is conditioned on"), ("num_labels", "names")):
+        num = getattr(model, name, 0)
         if num and num != dataset.num_classes:
             raise ConfigError(
                 f"--data.name {dataset.config.name}: has {dataset.num_classes or 'no'} classes, "
