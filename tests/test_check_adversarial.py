@@ -23,11 +23,14 @@ def outcomes(name, model=None):
     return {law.law: law for law in certificate(subject)}
 
 
-@pytest.mark.parametrize("name", ["gan", "gan virtual", "conditional gan", "dcgan"])
+NAMES = ["gan", "gan virtual", "conditional gan", "dcgan", "semi-supervised gan"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_sound_game_passes(name):
     found = outcomes(name)
     assert [law for law in found.values() if not law.passed] == []
-    judged = {"-V = E softplus(-l) + E softplus(l)", "D reaches its optimum on frozen samples"}
+    judged = {"-V = E softplus(-l) + E softplus(l)", "D reaches its optimum on frozen points"}
     assert (judged <= set(found)) == (name != "conditional gan")
     assert "a sample does not depend on the others" in found
 
@@ -50,9 +53,9 @@ class Escaping(GAN):
 class Blind(GAN):
     """Its discriminator does not see its input."""
 
-    def judge(self, variables, x, key):
+    def logits(self, variables, x):
         """The same verdict on all."""
-        return GAN.judge(self, variables, jnp.zeros_like(x), key)
+        return GAN.logits(self, variables, jnp.zeros_like(x))
 
 
 def as_class(cls):
@@ -65,7 +68,7 @@ def as_class(cls):
     [
         (Mixing, "a sample does not depend on the others"),
         (Escaping, "samples lie where data lie"),
-        (Blind, "D reaches its optimum on frozen samples"),
+        (Blind, "D reaches its optimum on frozen points"),
     ],
 )
 def test_a_broken_game_fails(cls, law):

@@ -51,7 +51,7 @@ class CatGAN:
 
     range, init = GAN.range, GAN.init
     generate, latents, decode, sample = GAN.generate, GAN.latents, GAN.decode, GAN.sample
-    players, judge = SemiSupervisedGAN.players, SemiSupervisedGAN.judge
+    players, class_logits = SemiSupervisedGAN.players, SemiSupervisedGAN.class_logits
     classify = SemiSupervisedGAN.classify
 
     def __post_init__(self):
@@ -64,8 +64,8 @@ class CatGAN:
         """Sure of data, all classes alike, unsure of samples."""
         x, (fake_key, real_key, judge_key) = batch["image"], jax.random.split(key, 3)
         samples, _ = self.generate(variables, fake_key, len(x))
-        (real, _), mutated = self.judge(variables, x, real_key)
-        (fake, _), _ = self.judge(variables, samples, judge_key)
+        (real, _), mutated = self.class_logits(variables, x, real_key)
+        (fake, _), _ = self.class_logits(variables, samples, judge_key)
         terms = {
             "marginal_entropy": marginal_entropy(real),
             "real_entropy": entropy(real).mean(),
@@ -82,7 +82,7 @@ class CatGAN:
         """Makes the discriminator sure, of all classes alike."""
         fake_key, _, judge_key = jax.random.split(key, 3)
         samples, mutated = self.generate(variables, fake_key, len(batch["image"]))
-        (fake, _), _ = self.judge(variables, samples, judge_key)
+        (fake, _), _ = self.class_logits(variables, samples, judge_key)
         loss = entropy(fake).mean() - marginal_entropy(fake)
         return loss, ({}, {"generator": mutated})
 

@@ -86,12 +86,12 @@ class SemiSupervisedGAN:
     ) -> tuple[Array, tuple[Metrics, Mutated]]:
         """Of the labelled their class, of all that they are real, of samples that they are not."""
         x, (fake_key, real_key, judge_key) = batch["image"], jax.random.split(key, 3)
-        (logits, _), mutated = self.judge(variables, x, real_key)
+        (logits, _), mutated = self.class_logits(variables, x, real_key)
         loss, accuracy = supervised(logits, batch["label"])
         metrics = {"supervised": loss, "labelled_accuracy": accuracy}
         if self.adversarial:
             samples, _ = self.generate(variables, fake_key, len(x))
-            (of_samples, _), _ = self.judge(variables, samples, judge_key)
+            (of_samples, _), _ = self.class_logits(variables, samples, judge_key)
             real, fake = source_logit(logits), source_logit(of_samples)
             loss = loss + 0.5 * losses.discriminator_cost(real, fake)
             metrics |= verdicts(real, fake)
@@ -103,15 +103,22 @@ class SemiSupervisedGAN:
         """The distance of the mean features, or the non-saturating cost."""
         fake_key, real_key, judge_key = jax.random.split(key, 3)
         samples, mutated = self.generate(variables, fake_key, len(batch["image"]))
-        (logits, fake), _ = self.judge(variables, samples, judge_key)
+        (logits, fake), _ = self.class_logits(variables, samples, judge_key)
         if self.objective == "non_saturating":
             loss = losses.non_saturating_cost(source_logit(logits))
         else:
-            (_, real), _ = self.judge(variables, batch["image"], real_key)
+            (_, real), _ = self.class_logits(variables, batch["image"], real_key)
             loss = losses.feature_matching(real, fake)
         return loss, ({}, {"generator": mutated})
 
     def judge(
+        self, variables: Variables, x: Float[Array, "b ..."], key: Key
+    ) -> tuple[Float[Array, " b"], Mutated]:
+        """The GAN's logits in training mode, and D's new collections."""
+        (logits, _), mutated = self.class_logits(variables, x, key)
+        return source_logit(logits), mutated
+
+    def class_logits(
         self, variables: Variables, x: Float[Array, "b ..."], key: Key
     ) -> tuple[tuple[Float[Array, "b k"], Float[Array, "b f"]], Mutated]:
         """Class logits and features in training mode, and D's new collections."""
