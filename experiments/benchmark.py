@@ -4,12 +4,16 @@
     python -m experiments.benchmark start
     python -m experiments.benchmark autoregressive --torch-python PYTHON
     python -m experiments.benchmark sampling
+    python -m experiments.benchmark adversarial --torch-python PYTHON
+    python -m experiments.benchmark seeds
 
 `vae` trains the Bernoulli VAE 784-400-20 (batch 128, Adam) four ways in one run: eager PyTorch
 with fused Adam, jaxgen's loop without and with its periodic evaluations, and the loop's bare step.
 `start` takes the time from the start of `experiments.vae_digits` to the end of its first step.
 `autoregressive` compares training, densities and samples of autoregressive models with PyTorch's.
 `sampling` compares their fast samplers with a full forward pass for each element.
+`adversarial` compares a step of DCGAN, one move of each player, with PyTorch's.
+`seeds` compares ten seeds of the mode lab under `vmap` with one seed and with ten runs.
 """
 
 import json
@@ -25,6 +29,7 @@ from experiments import (
     benchmark_adversarial,
     benchmark_autoregressive,
     benchmark_sampling,
+    benchmark_seeds,
     benchmark_start,
 )
 from experiments.benchmark_harness import (
@@ -148,6 +153,31 @@ def adversarial(
     _save(out, report)
 
 
+def seeds(
+    *,
+    rounds: int = 5,
+    num: int = 10,
+    only: tuple[str, ...] = (),
+    out: Path | None = None,
+    smoke: bool = False,
+) -> None:
+    """Seeds of the mode lab in one compiled step, against one seed and one after the other.
+
+    Args:
+      rounds: turns of both.
+      num: how many seeds.
+      only: presets; default all of the plane.
+      out: keep the figures in this JSON file.
+      smoke: two steps, to see that all runs.
+    """
+    _require_rounds(rounds)
+    if num < 2:
+        raise ConfigError(f"--num {num}: expected at least 2")
+    report = benchmark_seeds.measure(2 if smoke else rounds, num, only, smoke)
+    print("\n".join(benchmark_seeds.table(report)))
+    _save(out, report)
+
+
 def sampling(
     *,
     rounds: int = 5,
@@ -181,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
         tyro.extras.subcommand_cli_from_dict(
             {
                 **{"vae": vae, "start": start, "autoregressive": autoregressive},
-                **{"sampling": sampling, "adversarial": adversarial},
+                **{"sampling": sampling, "adversarial": adversarial, "seeds": seeds},
             },
             args=argv,
             prog="python -m experiments.benchmark",

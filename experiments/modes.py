@@ -2,18 +2,20 @@
 
     python -m experiments.modes --data ring --arms minimax unrolled_5 --seeds 5 --steps 10000
     python -m experiments.modes --data grid --preset small
+    python -m experiments.modes --data stacked_digits --steps 5000
 
-All seeds of an arm train in one compiled step, by `vmap` over their states; fresh points are drawn
-from the mixture at every step. 2500 samples a seed are measured as in the PacGAN paper: modes
-covered, share within three standard deviations of a centre, and the divergence of their histogram
-from the uniform one. Writes modes.json, and a picture an arm over time.
+All seeds of an arm train in one compiled step, by `vmap` over their states; fresh examples are
+drawn at every step. Samples are measured as in the PacGAN paper: modes covered, in the plane the
+share within three standard deviations of a centre, and the divergence of their histogram over modes
+from the uniform one. The first line is of exact samples. Writes a JSON file, and for each arm a
+picture of its first seed over time.
 
-Minutes and figures stand in docs/modes.md (2026-11-25: not all arms have been run), with the seeds.
+Minutes and figures, with their seeds, stand in docs/modes.md.
 """
 
-import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,15 +27,20 @@ import numpy as np
 import tyro
 
 from experiments.mode_arms import ARMS, PRESETS, experiment
-from jaxgen import pictures, plots
-from jaxgen.data.mixtures import MIXTURES, Mixture
+from experiments.mode_worlds import WORLDS, Plane, World
+from jaxgen import pictures
 from jaxgen.errors import ConfigError, JaxgenError
-from jaxgen.evaluation.modes import Modes, measure_modes
 from jaxgen.experiment import Experiment
+from jaxgen.files import write_json
 from jaxgen.train import TrainState, train_step
 
-NUM_SAMPLES = 2500
 SNAPSHOTS = 5  # of the first seed, in a picture
+BATCH = 500  # samples are drawn in such batches
+COLUMNS = {  # of the table: (title, what a value is multiplied by, decimals)
+    "covered": ("modes", 1, 1),
+    "high_quality": ("high quality %", 100, 1),
+    "reverse_kl": ("reverse KL", 1, 3),
+}
 
 
 @dataclass(frozen=True)
@@ -41,108 +48,126 @@ class Lab:
     """What the lab is told.
 
     Attributes:
-      data: the mixture.
+      data: what is drawn from.
       arms: which; default all.
-      preset: networks and optimisers: unrolled, pacgan or small.
+      preset: networks and optimisers: unrolled, pacgan, small or stacked; default that of the data.
       seeds: how many train at once.
       steps: default those of the preset.
-      out: folder for modes.json and pictures.
+      out: folder for the JSON file and the pictures.
     """
 
-    data: Literal["ring", "small_ring", "grid"] = "ring"
+    data: Literal["ring", "small_ring", "grid", "stacked_digits"] = "ring"
     arms: tuple[str, ...] = field(default_factory=lambda: tuple(ARMS))
-    preset: str = "unrolled"
+    preset: str | None = None
     seeds: int = 5
     steps: int | None = None
     out: Path = Path("runs/modes")
 
 
-def draw(mixture: Mixture, key: jax.Array, num: int) -> jax.Array:
-    """`num` points of the mixture, [num, 2]."""
-    centre_key, noise_key = jax.random.split(key)
-    centres = jnp.asarray(mixture.centres)
-    chosen = centres[jax.random.randint(centre_key, (num,), 0, len(centres))]
-    return chosen + mixture.std * jax.random.normal(noise_key, chosen.shape)
-
-
-def advance(arm: Experiment, mixture: Mixture, state: TrainState, num: int) -> TrainState:
+def advance(arm: Experiment, world: World, state: TrainState, num: int) -> TrainState:
     """`num` steps of one seed."""
     players = arm.players()
 
     def step(state, _):
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
-        batch = {"image": draw(mixture, key, arm.settings.batch_size)}
+        batch = {"image": world.draw(key, arm.settings.batch_size)}
         return train_step(players, state, batch, order=arm.order)[0], None
 
     return jax.lax.scan(step, state, length=num)[0]
 
 
-def train(arm: Experiment, mixture: Mixture, seeds: int) -> tuple[list[np.ndarray], Modes, float]:
+def fresh_states(arm: Experiment, seeds: int) -> TrainState:
+    """The states of seeds 0 .. seeds - 1, stacked."""
+    return jax.jit(jax.vmap(arm.fresh_state))(jax.vmap(jax.random.key)(jnp.arange(seeds)))
+
+
+def advance_all(arm: Experiment, world: World, num: int) -> Callable[[TrainState], TrainState]:
+    """All seeds by `num` steps, compiled."""
+    return jax.jit(jax.vmap(partial(advance, arm, world, num=num)), donate_argnums=0)
+
+
+def samples(arm: Experiment, world: World, state: TrainState) -> jax.Array:
+    """What is measured of one seed."""
+    keys = jax.random.split(jax.random.key(1), world.num_samples // BATCH)
+    x = jax.lax.map(lambda key: arm.model.sample(state.variables, key, BATCH), keys)
+    return x.reshape(-1, *world.shape)
+
+
+def train(
+    arm: Experiment, world: World, seeds: int
+) -> tuple[list[np.ndarray], dict[str, np.ndarray], float]:
     """All seeds of one arm at once: snapshots of the first seed, measures [seeds], seconds."""
-    start, model = time.perf_counter(), arm.model
-    chunk = -(-arm.settings.steps // SNAPSHOTS)
-    states = jax.jit(jax.vmap(arm.fresh_state))(jax.vmap(jax.random.key)(jnp.arange(seeds)))
-    many = jax.jit(jax.vmap(partial(advance, arm, mixture, num=chunk)), donate_argnums=0)
-    sample = jax.jit(jax.vmap(lambda s: model.sample(s.variables, jax.random.key(1), NUM_SAMPLES)))
+    start, chunk = time.perf_counter(), chunk_of(arm.settings.steps)
+    states, many = fresh_states(arm, seeds), advance_all(arm, world, chunk)
+    sample = jax.jit(lambda states: jax.lax.map(partial(samples, arm, world), states))
     seen, x = [], None
     for _ in range(SNAPSHOTS):
         states = many(states)
         x = sample(states)
-        seen.append(np.asarray(x[0]))
-    centres = jnp.asarray(mixture.centres)
-    found = jax.vmap(lambda x: measure_modes(x, centres, mixture.std))(x)
+        seen.append(np.asarray(x[0, : Plane.num_samples]))
+    found = jax.jit(lambda x: jax.lax.map(world.measure, x))(x)
     return seen, jax.tree.map(np.asarray, found), time.perf_counter() - start
+
+
+def chunk_of(steps: int) -> int:
+    """Steps between two snapshots."""
+    return -(-steps // SNAPSHOTS)
 
 
 def run(lab: Lab) -> dict[str, Any]:
     """Trains all arms, prints a line for each, and writes what it found."""
-    _require(lab)
-    mixture = MIXTURES[lab.data]
-    steps = lab.steps or PRESETS[lab.preset].steps
-    print(f"{lab.data}, preset {lab.preset}, {steps} steps, {lab.seeds} seeds: mean ± its error")
-    print(f"{'':20}{'modes':>14}{'high quality':>18}{'reverse KL':>16}{'seconds':>9}", flush=True)
+    world, preset, steps = _require(lab)
+    print(f"{lab.data}, preset {preset}, {steps} steps, {lab.seeds} seeds: mean ± its error")
+    exact = world.measure(world.draw(jax.random.key(0), world.num_samples))
+    exact = {key: np.asarray(value)[None] for key, value in exact.items()}
+    titles = "".join(f"{COLUMNS[key][0]:>18}" for key in exact)
+    print(f"{'':20}{titles}{'seconds':>9}\n{line('exact samples', exact)}", flush=True)
     arms = {}
     for name in lab.arms:
-        arm = experiment(name, lab.preset, steps)
-        seen, found, seconds = train(arm, mixture, lab.seeds)
-        arms[name] = {key: np.asarray(value).tolist() for key, value in found._asdict().items()}
+        arm = experiment(name, preset, steps)
+        seen, found, seconds = train(arm, world, lab.seeds)
+        print(line(name, found) + f"{seconds:9.0f}", flush=True)
+        arms[name] = {key: value.tolist() for key, value in found.items()}
         arms[name]["seconds"] = round(seconds, 1)
-        print(line(name, found, seconds), flush=True)
-        chunk = -(-steps // SNAPSHOTS)
-        captions = [f"{name}, step {chunk * (i + 1)}" for i in range(len(seen))]
-        picture = plots.scatter(dict(zip(captions, seen, strict=True)) | {lab.data: _real(mixture)})
+        captions = [f"{name}, step {chunk_of(steps) * (i + 1)}" for i in range(len(seen))]
+        picture = world.picture(dict(zip(captions, seen, strict=True)))
         pictures.save_png(lab.out / f"{lab.data}_{name}.png", picture)
-    record = {"lab": {**asdict(lab), "out": str(lab.out)}, "steps": steps, "arms": arms}
-    (lab.out / f"{lab.data}_modes.json").write_text(json.dumps(record, indent=1))
+    told = {**asdict(lab), "preset": preset, "steps": steps, "out": str(lab.out)}
+    exact = {key: value.tolist() for key, value in exact.items()}
+    record = {"lab": told, "exact": exact, "arms": arms}
+    write_json(lab.out / f"{lab.data}_modes.json", record)
     return record
 
 
-def line(name: str, found: Modes, seconds: float) -> str:
-    """Means over seeds and their standard errors."""
-    covered, quality, kl = (_mean_and_error(value) for value in found)
-    return (
-        f"{name:20}{covered[0]:7.1f} ±{covered[1]:5.1f}"
-        f"{100 * quality[0]:9.1f} ±{100 * quality[1]:5.1f} %"
-        f"{kl[0]:9.2f} ±{kl[1]:5.2f}{seconds:9.0f}"
-    )
-
-
-def _mean_and_error(values):
-    values = np.asarray(values, np.float64)
-    return values.mean(), values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-
-
-def _real(mixture):
-    return np.asarray(draw(mixture, jax.random.key(0), NUM_SAMPLES))
+def line(name: str, found: dict[str, np.ndarray]) -> str:
+    """Means over seeds, and their standard errors where there is more than one."""
+    cells = []
+    for key, values in found.items():
+        _, factor, decimals = COLUMNS[key]
+        values = factor * np.asarray(values, np.float64)
+        cell = f"{values.mean():.{decimals}f}"
+        if len(values) > 1:
+            cell += f" ± {values.std(ddof=1) / np.sqrt(len(values)):.{decimals}f}"
+        cells.append(f"{cell:>18}")
+    return f"{name:20}" + "".join(cells)
 
 
 def _require(lab):
+    """The world, the preset and the steps. Raises ConfigError."""
     for name, value in (("seeds", lab.seeds), ("steps", lab.steps or 1)):
         if value < 1:
             raise ConfigError(f"--{name}: got {value}, expected >= 1")
+    world = WORLDS[lab.data]
+    preset = lab.preset or world.preset
     for arm in lab.arms:
-        experiment(arm, lab.preset, 1)  # raises for a name that is not there
+        shape = experiment(arm, preset, 1).model.shape  # raises for a name that is not there
+        if shape != world.shape:
+            raise ConfigError(
+                f"--preset {preset}: for examples {list(shape)}, those of {lab.data} are "
+                f"{list(world.shape)}"
+            )
     lab.out.mkdir(parents=True, exist_ok=True)
+    return world.of(lab.data), preset, lab.steps or PRESETS[preset].steps
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -81,6 +81,7 @@ def test_a_tiny_run_without_torch_prints_its_rows(tmp_path, capsys, monkeypatch)
         (["vae", "--smoke", "--torch-python", "no/such/python"], "no/such/python"),
         (["autoregressive", "--rounds", "0"], "--rounds 0"),
         (["sampling", "--positions", "0"], "--positions 0"),
+        (["seeds", "--num", "1"], "--num 1"),
         (["sampling", "--smoke", "--only", "gan"], "--only gan: choose from nade"),
     ],
 )
@@ -212,3 +213,14 @@ def test_samplers_are_judged_by_their_ratio_and_by_their_growth():
     assert "holds" not in found["naive"]
     assert math.isclose(found["growth"]["median"], 2.0)
     assert found["growth"]["holds"] is False
+
+
+def test_seeds_together_are_timed_against_one_and_against_all_apart(tmp_path, capsys):
+    out = tmp_path / "seeds.json"
+    flags = ["seeds", "--smoke", "--num", "2", "--only", "unrolled", "--out", str(out)]
+    assert benchmark.main(flags) == 0
+    assert "unrolled: one seed" in capsys.readouterr().out
+    entry = json.loads(out.read_text())["presets"]["unrolled"]
+    assert entry["difference"] < 1e-4
+    over_one, over_two = (entry["ratios"][key]["median"] for key in ("one seed", "2 runs"))
+    assert math.isclose(over_one, 2 * over_two, rel_tol=1e-6)

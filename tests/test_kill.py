@@ -51,10 +51,17 @@ def end(child):
     return child.wait(), said
 
 
-def kill(child, lines, delay):
-    """SIGKILL, `delay` seconds after the child said so many more lines."""
+def committed(folder):
+    """The steps whose checkpoints are complete."""
+    return {path.name for path in (folder / "checkpoints").glob("*") if path.name.isdigit()}
+
+
+def kill(child, lines, delay, folder, before):
+    """SIGKILL, `delay` seconds after so many more lines and, if told, another step than `before`."""
     for _ in range(lines):
         child.stderr.readline()
+    while before is not None and committed(folder) <= before and child.poll() is None:
+        time.sleep(0.005)
     time.sleep(delay)
     child.send_signal(signal.SIGKILL)
     return end(child)[0]
@@ -69,11 +76,13 @@ def runs(home, tfds_dir):
     seed = int(os.environ.get("KILL_SEED", random.SystemRandom().randrange(2**32)))
     print(f"KILL_SEED={seed}")
     dice, seen = random.Random(seed), []
-    for _ in range(KILLS):
+    for number in range(KILLS):
         # 15 lines to the end in all; a line appears every few milliseconds once it is compiled.
         lines, delay = dice.randint(0, 5), dice.uniform(0, 0.1)
+        # Every other kill waits for a checkpoint, so that the next start has where to go on from.
+        before = None if number % 2 else committed(broken)
         child, opening = start(broken, tfds_dir)
-        seen.append((opening, lines, delay, kill(child, lines, delay)))
+        seen.append((opening, lines, delay, kill(child, lines, delay, broken, before)))
         print(*seen[-1])
     child, opening = start(broken, tfds_dir)
     code, said = end(child)

@@ -8,10 +8,11 @@ import pytest
 
 from jaxgen.errors import ConfigError
 from jaxgen.gan.networks import Discriminator, MLPGenerator, MLPTrunk
+from jaxgen.nn import strided
 from jaxgen.nn.batch_norm import ReferenceNorm, WithReference
 from jaxgen.nn.initializer import Initializer
 from jaxgen.nn.minibatch import MinibatchDiscrimination, nearness
-from jaxgen.nn.strided import Down, Up, down, up
+from jaxgen.nn.strided import Down, Up
 
 KEY = jax.random.key(0)
 
@@ -111,33 +112,68 @@ def test_a_spectrally_normalised_network_has_slope_at_most_one():
     assert (change <= (1 + 1e-3) * jnp.linalg.norm(x - other, axis=-1)).all()
 
 
-@pytest.mark.parametrize(("size", "side"), [(4, 6), (5, 4), (3, 4)])
-def test_up_is_flaxs_transposed_convolution_and_downs_transpose(size, side):
-    y = jax.random.normal(KEY, (2, side, side, 3))
+SIZES = [(4, 6), (5, 4), (3, 4), (2, 3), (1, 2)]
+
+
+def strided_case(size, side):
+    """(x, kernel, y) of a strided convolution."""
+    x = jax.random.normal(KEY, (4, 2 * side, 2 * side + 2, 2))
     kernel = jax.random.normal(jax.random.key(1), (size, size, 2, 3))
-    flax = nn.ConvTranspose(2, (size, size), (2, 2), use_bias=False, transpose_kernel=True)
-    theirs = lambda y, k: flax.apply({"params": {"kernel": k}}, y)  # noqa: E731
-    np.testing.assert_allclose(up(y, kernel), theirs(y, kernel), rtol=1e-5, atol=1e-5)
-    x = jax.random.normal(jax.random.key(2), (2, 2 * side, 2 * side, 2))
-    inner = float((down(x, kernel) * y).sum())
-    assert inner == pytest.approx(float((x * up(y, kernel)).sum()), rel=1e-4)
-
-    def slopes(function):
-        def scalar(y, k):
-            return jnp.sin(function(y, k)).sum()
-
-        def second(y, k):
-            return jnp.square(jax.grad(scalar, argnums=0)(y, k)).sum()
-
-        return jax.grad(scalar, argnums=(0, 1))(y, kernel), jax.grad(second, (0, 1))(y, kernel)
-
-    def close(a, b):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * float(jnp.abs(b).max()))
-
-    jax.tree.map(close, slopes(up), slopes(theirs))
+    return x, kernel, jax.random.normal(jax.random.key(2), (4, side, side + 1, 3))
 
 
-def test_down_is_flaxs_strided_convolution():
+def flax_pair(x, kernel, y):
+    """((down, theirs, arguments), (up, theirs, arguments))."""
+    size = kernel.shape[:2]
+    conv = nn.Conv(3, size, (2, 2), use_bias=False)
+    transposed = nn.ConvTranspose(2, size, (2, 2), use_bias=False, transpose_kernel=True)
+    by = lambda layer: lambda x, k: layer.apply({"params": {"kernel": k}}, x)  # noqa: E731
+    return (strided.down, by(conv), (x, kernel)), (strided.up, by(transposed), (y, kernel))
+
+
+def derivatives(function, first, kernel):
+    """First and second ones with respect to both."""
+
+    def scalar(x, k):
+        return jnp.sin(function(x, k)).sum()
+
+    def second(x, k):
+        return sum(jnp.square(slope).sum() for slope in jax.grad(scalar, (0, 1))(x, k))
+
+    both = jax.jit(lambda x, k: [jax.grad(f, (0, 1))(x, k) for f in (scalar, second)])
+    return both(first, kernel)
+
+
+def assert_near(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "another"])
+@pytest.mark.parametrize(("size", "side"), SIZES[:2])
+def test_strided_convolutions_and_their_derivatives_are_flaxs(size, side, backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(strided, "_PATCHES", 64)  # an image at a time
+    for ours, theirs, arguments in flax_pair(*strided_case(size, side)):
+        np.testing.assert_allclose(ours(*arguments), theirs(*arguments), rtol=1e-5, atol=1e-5)
+        jax.tree.map(assert_near, derivatives(ours, *arguments), derivatives(theirs, *arguments))
+
+
+@pytest.mark.parametrize(("size", "side"), SIZES)
+def test_both_ways_to_compute_a_strided_convolution_agree(size, side):
+    x, kernel, y = strided_case(size, side)
+    assert_near(strided.down_by_matmul(x, kernel), strided.down_by_lax(x, kernel))
+    assert_near(strided.up_by_matmul(y, kernel), strided.up_by_lax(y, kernel))
+    assert_near(strided.correlate_by_matmul(x, y, size), strided.correlate_by_lax(x, y, size))
+
+
+def test_the_three_maps_are_gradients_of_one_number():
+    x, kernel, y = strided_case(4, 6)
+    inner = float((strided.down(x, kernel) * y).sum())
+    assert inner == pytest.approx(float((x * strided.up(y, kernel)).sum()), rel=1e-4)
+    assert inner == pytest.approx(float((kernel * strided.correlate(x, y, 4)).sum()), rel=1e-4)
+
+
+def test_layers_of_stride_two_are_flaxs_with_bias():
     x = jax.random.normal(KEY, (2, 8, 8, 3))
     layer, flax = Down(5, 5), nn.Conv(5, (5, 5), (2, 2))
     variables = layer.init(KEY, x)

@@ -88,11 +88,3 @@ def divergence_from_uniform(counts: Int[Array, " m"]) -> Float[Array, ""]:
     share = counts / jnp.maximum(total, 1)
     divergence = jnp.maximum(xlogy(share, num * share).sum(), 0.0)
     return jnp.where(total > 0, divergence, math.log(num))
-
-
-def divergence_floor(num_modes: int, num_samples: int) -> float:
-    """About what the divergence is of a perfect sampler: (M - 1) / (2 N), the mean of a chi-square.
-
-    Holds where there are many samples to a mode.
-    """
-    return (num_modes - 1) / (2 * num_samples)

@@ -24,7 +24,15 @@ from jaxtyping import Float
 from jaxgen.errors import ConfigError
 from jaxgen.gan.gan import GAN
 from jaxgen.gan.networks import Discriminator
-from jaxgen.nn import Down, Initializer, Up, require_positive
+from jaxgen.nn import (
+    Down,
+    Initializer,
+    MinibatchDiscrimination,
+    Norm,
+    Up,
+    normalize,
+    require_positive,
+)
 from jaxgen.typing import Array
 
 WEIGHTS = Initializer("normal", 0.02)
@@ -39,6 +47,8 @@ class DCGANGenerator(nn.Module):
       stages: n, doublings of the sides.
       kernel_size: of the convolutions.
       dtype: what to compute in.
+      norm: before each activation.
+      num_reference: rows of the reference batch in front of z, for virtual and reference norms.
     """
 
     shape: tuple[int, int, int]
@@ -46,6 +56,8 @@ class DCGANGenerator(nn.Module):
     stages: int = 4
     kernel_size: int = 5
     dtype: str = "float32"
+    norm: Norm = "batch"
+    num_reference: int = 0
 
     @property
     def range(self) -> tuple[float, float]:
@@ -59,15 +71,21 @@ class DCGANGenerator(nn.Module):
         widths = [self.features * 2**i for i in range(self.stages)]
         small = (height >> self.stages, width >> self.stages, widths[-1])
         x = nn.Dense(math.prod(small), use_bias=False, kernel_init=WEIGHTS, dtype=self.dtype)(z)
-        x = jax.nn.relu(batch_norm(x.reshape(-1, *small), train))
+        x = jax.nn.relu(self.normalized(x.reshape(-1, *small), train))
         for features in widths[-2::-1] if self.stages > 1 else ():
             x = self.doubled(x, features, use_bias=False)
-            x = jax.nn.relu(batch_norm(x, train))
+            x = jax.nn.relu(self.normalized(x, train))
         return jnp.tanh(self.doubled(x, channels, use_bias=True).astype(jnp.float32))
 
     def doubled(self, x: Array, features: int, *, use_bias: bool) -> Array:
         """A fractionally strided convolution."""
         return Up(features, self.kernel_size, use_bias, WEIGHTS, self.dtype)(x)
+
+    def normalized(self, x: Array, train: bool) -> Array:
+        """By the paper's batch normalisation, or another."""
+        if self.norm == "batch":
+            return batch_norm(x, train)
+        return normalize(x, self.norm, train=train, num_reference=self.num_reference)
 
 
 class DCGANTrunk(nn.Module):
@@ -79,6 +97,7 @@ class DCGANTrunk(nn.Module):
       kernel_size: of the convolutions.
       normalized: batch normalisation in all layers but the first.
       dtype: what to compute in.
+      minibatch: kernels of minibatch discrimination after the last layer; 0: none.
     """
 
     features: int = 64
@@ -86,6 +105,7 @@ class DCGANTrunk(nn.Module):
     kernel_size: int = 5
     normalized: bool = True
     dtype: str = "float32"
+    minibatch: int = 0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b f"]:
@@ -97,7 +117,8 @@ class DCGANTrunk(nn.Module):
             )
             x = layer(x)
             x = jax.nn.leaky_relu(batch_norm(x, train) if normalized else x, 0.2)
-        return x.reshape(x.shape[0], -1).astype(jnp.float32)
+        x = x.reshape(x.shape[0], -1).astype(jnp.float32)
+        return MinibatchDiscrimination(self.minibatch)(x) if self.minibatch else x
 
 
 def batch_norm(x: Float[Array, "b h w c"], train: bool) -> Array:
