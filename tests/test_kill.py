@@ -57,7 +57,7 @@ def committed(folder):
 
 
 def kill(child, lines, delay, folder, before):
-    """SIGKILL, `delay` seconds after so many more lines and, if told, another step than `before`."""
+    """SIGKILL, `delay` seconds after so many more lines and a step that is not in `before`."""
     for _ in range(lines):
         child.stderr.readline()
     while before is not None and committed(folder) <= before and child.poll() is None:
