@@ -16,6 +16,7 @@ from jaxgen.autoregressive import chain_rule
 from jaxgen.data import Dataset, display
 from jaxgen.data.mu_law import mu_law_decode
 from jaxgen.errors import ConfigError
+from jaxgen.evaluation import latent
 from jaxgen.train import Key, Variables
 
 _UNKNOWN = 0.55  # the grey of a pixel that is not given
@@ -150,6 +151,33 @@ def interpolate(model: Any, variables: Variables, x: np.ndarray, points: int) ->
     weight = np.linspace(0, 1, points, dtype=code.dtype)[None, :, None]
     path = (1 - weight) * code[:num, None] + weight * code[num:, None]
     return np.asarray(jax.jit(model.decode)(variables, path))
+
+
+def walk(
+    model: Any,
+    variables: Variables,
+    key: Key,
+    num: int,
+    points: int,
+    *,
+    condition: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> np.ndarray:
+    """Decodes `points` steps from one draw of the prior to another: [N, points, *shape].
+
+    Args:
+      model: with `latents` and `decode`; its `prior` says whether walks are lines or arcs.
+      variables: of the model.
+      key: of the latents.
+      num: N, walks.
+      points: at least 1.
+      condition: of each walk, as `conditions` makes it.
+
+    Raises ConfigError if the model has no latents.
+    """
+    _require(model, "latents")
+    z = model.latents(key, 2 * num)
+    path = "linear" if model.prior == "uniform" else "spherical"
+    return np.asarray(latent.walk(model, variables, z[:num], z[num:], points, path, **condition))
 
 
 def progress(

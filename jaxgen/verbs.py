@@ -5,7 +5,7 @@ jaxgen evaluate runs/vae_digits       numbers with their standard errors and pro
 jaxgen check runs/vae_digits          the certificate: the laws of this model, each with its figure
 jaxgen sample runs/vae_digits         samples, as a picture or as .npz
 jaxgen reconstruct runs/vae_digits    test examples and their reconstructions
-jaxgen interpolate runs/vae_digits    between the codes of test examples
+jaxgen interpolate runs/vae_digits    between the codes of test examples, or draws of the prior
 jaxgen complete runs/nade_digits      test examples of which half is given
 jaxgen report runs/vae_digits         one page with everything
 """
@@ -158,15 +158,22 @@ def reconstruct(run: RunFolder, *, num: int = 32, out: Path | None = None) -> in
     return 0
 
 
-def interpolate(run: RunFolder, *, num: int = 8, points: int = 11, out: Path | None = None) -> int:
+def interpolate(
+    run: RunFolder, *, num: int = 8, points: int = 11, seed: int = 0, out: Path | None = None
+) -> int:
     """Walk between the codes of test examples, a row for each pair (.png, or .npz).
+
+    A model that has no codes of examples, but latents, walks between draws of its prior.
 
     Args:
       run: the run folder, wherever it is.
       num: rows.
       points: steps in a row, both ends included.
+      seed: of the draws.
       out: FILE.png or FILE.npz. Default: interpolation.png in the run folder.
     """
+    import jax
+
     from jaxgen import gallery
     from jaxgen.run import load
 
@@ -175,10 +182,16 @@ def interpolate(run: RunFolder, *, num: int = 8, points: int = 11, out: Path | N
     _require_suffix(out)
     trained = load(run)
     target = out or trained.folder / "interpolation.png"
-    real = trained.dataset().examples("test", 2 * num)
-    made = gallery.interpolate(trained.model, trained.variables, real, points)
+    model, variables = trained.model, trained.variables
+    if hasattr(model, "latents"):
+        condition, ends = gallery.conditions(model, trained.dataset, num), "draws of the prior"
+        key = jax.random.key(_seed(seed))
+        made = gallery.walk(model, variables, key, num, points, condition=condition)
+    else:
+        real, ends = trained.dataset().examples("test", 2 * num), "test examples"
+        made = gallery.interpolate(model, variables, real, points)
     _save(target, made, gallery.walks(made, trained.data_record))
-    print(f"{len(made)} walks of {points} points between test examples\n{target}")
+    print(f"{len(made)} walks of {points} points between {ends}\n{target}")
     return 0
 
 

@@ -14,7 +14,8 @@ import pytest
 import tiny_runs
 from PIL import Image
 
-from jaxgen import data, loop, measurement, run
+import jaxgen
+from jaxgen import data, gan, loop, measurement, run
 from jaxgen.cli import main
 from jaxgen.evaluation import classifier
 from jaxgen.nn import MLP
@@ -214,3 +215,20 @@ def test_samples_come_in_batches_and_none_twice(folder):
     assert x.shape == (250, 8, 8, 1)
     assert len(np.unique(x.reshape(250, -1), axis=0)) > 240
     np.testing.assert_array_equal(measurement.draw(loaded, 120, 0), x[:120])
+
+
+def test_a_gan_walks_between_draws_of_its_prior(tmp_path, tfds_dir, capsys):
+    generator = gan.MLPGenerator((4,), (8, 8, 1), "sigmoid")
+    model = gan.GAN((8, 8, 1), 2, generator, gan.Discriminator(gan.MLPTrunk((4,))), prior="uniform")
+    experiment = tiny_runs.experiment(dir=tfds_dir, model=model)
+    experiment = replace(experiment, optimizers=experiment.optimizers * 2)
+    loop.run(experiment, tmp_path / "run", recipe="gan_digits", command="tiny")
+    assert main(["interpolate", str(tmp_path / "run"), "--num", "3"]) == 0
+    assert "3 walks of 11 points between draws of the prior" in capsys.readouterr().out
+    assert Image.open(tmp_path / "run" / "interpolation.png").size[0] > 11 * 48
+    out = tmp_path / "walks.npz"
+    assert main(["interpolate", str(tmp_path / "run"), "--points", "5", "--out", str(out)]) == 0
+    trained, x = jaxgen.load(tmp_path / "run"), np.load(out)["x"]
+    z = model.latents(jax.random.key(0), 16)
+    middle = model.decode(trained.variables, (z[:8] + z[8:]) / 2)  # a cube's walks are lines
+    np.testing.assert_allclose(x[:, 2], middle, atol=1e-6)

@@ -16,6 +16,7 @@ networks" (arXiv 1609.04468); Shoemake, 1985, "Animating rotation with quaternio
 curves".
 """
 
+import math
 from typing import Any
 
 import jax
@@ -62,6 +63,7 @@ def walk(
     b: Float[Array, "... z"],
     points: int = 11,
     path: str = "spherical",
+    **condition: Array,
 ) -> Float[Array, "..."]:
     """Decodes the way from a to b.
 
@@ -72,13 +74,15 @@ def walk(
       b: where they end.
       points: frames of a walk, its ends among them.
       path: 'spherical' for a Gaussian prior, 'linear' for one that is uniform on a cube.
+      **condition: what `decode` is given beside z, an entry for each walk [N].
 
     Returns:
       [..., points, *shape].
     """
     if path not in ("linear", "spherical"):
         raise ConfigError(f"path: got {path!r}, expected 'linear' or 'spherical'")
-    return _decode(model, variables, (lerp if path == "linear" else slerp)(a, b, points))
+    z = (lerp if path == "linear" else slerp)(a, b, points)
+    return _decode(model, variables, z, **condition)
 
 
 def largest_step(frames: Float[Array, "p ..."]) -> Float[Array, ""]:
@@ -135,7 +139,9 @@ def arithmetic(
     return _decode(model, variables, z)
 
 
-def _decode(model, variables, z):
-    """`model.decode` of latents [..., Z], handed over as [N, Z]."""
-    x = jax.jit(model.decode)(variables, z.reshape(-1, z.shape[-1]))
+def _decode(model, variables, z, **condition):
+    """`model.decode` of latents [N, ..., Z], as a batch; a condition is one of the N."""
+    frames = math.prod(z.shape[1:-1])
+    given = {name: jnp.repeat(jnp.asarray(x), frames) for name, x in condition.items()}
+    x = jax.jit(model.decode)(variables, z.reshape(-1, z.shape[-1]), **given)
     return x.reshape(*z.shape[:-1], *x.shape[1:])

@@ -142,3 +142,21 @@ def test_what_cannot_be_combined_is_refused():
         combine(a, b[:0], c)
     with pytest.raises(ConfigError, match="no key"):
         arithmetic(MODEL, VARIABLES, a, b, c, neighbours=2)
+
+
+@dataclass(frozen=True)
+class Labelled(Attributes):
+    """Its last pixel is its class."""
+
+    def decode(self, variables, z, label):
+        """[B, Z], [B] -> [B, 2, 3, 1]."""
+        x = super().decode(variables, z)
+        return x.at[:, 1, 2, 0].set(label)
+
+
+def test_a_walk_keeps_its_class():
+    frames = walk(Labelled(), VARIABLES, A, B, 7, label=np.asarray([4, 5, 6]))
+    expected = np.repeat([[4.0], [5.0], [6.0]], 7, axis=1)
+    np.testing.assert_array_equal(frames[:, :, 1, 2, 0], expected)
+    rest, plain = frames.at[:, :, 1, 2].set(0), walk(MODEL, VARIABLES, A, B, 7)
+    np.testing.assert_allclose(rest, plain.at[:, :, 1, 2].set(0), atol=1e-6)
