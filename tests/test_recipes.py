@@ -2,13 +2,18 @@
 
 import importlib
 import math
+from functools import partial
 from pathlib import Path
 
+import jax
 import pytest
 
 import jaxgen
+from jaxgen import data
 from jaxgen.cli import launch
 from jaxgen.data import prepare
+from jaxgen.experiment import require_fit
+from jaxgen.train import train_step
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 NOT_RECIPES = ("__init__", "benchmark", "mode")
@@ -16,21 +21,62 @@ RECIPES = sorted(p.stem for p in EXPERIMENTS.glob("*.py") if not p.stem.startswi
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_recipe_trains_and_loads(name, tmp_path, capsys):
+SMALLER = {  # than the recipe's own networks, of which most of the time is compilation
+    "autoencoder": "--hidden 8",
+    "conditional_gan": "--features 2",
+    "dcgan": "--features 2",
+    "diagonal_bilstm": "--num-layers 1 --features 4 --head 4",
+    "gated_pixel_cnn": "--num-layers 2 --features 4 --head 4",
+    "orderless_nade": "--num-orders 2",
+    "pixel_cnn": "--num-layers 1 --features 4 --head 4",
+    "pixel_cnn_pp": "--features 4 --num-stages 1",
+    "row_lstm": "--num-layers 1 --features 4 --head 4",
+    "semi_supervised": "--hidden 8 8",
+    "unrolled_gan": "--unrolled 1",
+    "vae_fashion_mnist": "--widths 2 2 --hidden 8",
+    "wavenet": "--num-layers 2 --num-blocks 1 --features 4 --skip 4",
+    "wgan_gp": "--features 2",
+}
+
+
+def recipe_of(name):
+    """The recipe; skips where its data are not to be had."""
     if name.endswith("fashion_mnist") and not FASHION_MNIST.exists():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
     for ending, wanted in (("cifar10", "cifar10"), ("celeba", "celeb_a")):
         if name.endswith(ending) and not prepare.find(wanted, None):
             pytest.skip(f"{wanted} is not prepared here")
-    recipe = getattr(importlib.import_module(f"experiments.{name}"), name)
+    return getattr(importlib.import_module(f"experiments.{name}"), name)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_trains_and_loads(name, tmp_path, capsys):
+    recipe = recipe_of(name)
+    sizes = max((key for key in SMALLER if name.startswith(key)), key=len, default=None)
     flags = ["--steps", "4", "--log-every", "2", "--batch-size", "16"]
+    flags += SMALLER.get(sizes, "").split()
     assert launch(recipe, [*flags, "--workdir", str(tmp_path / "run")]) == 0, (
         capsys.readouterr().err
     )
     run = jaxgen.load(tmp_path / "run")
     assert run.step == 4
-    assert all(math.isfinite(float(x.sum())) for x in jaxgen_leaves(run.variables))
+    assert all(math.isfinite(float(x.sum())) for x in jax.tree.leaves(run.variables))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_has_a_step_at_its_own_size(name):
+    experiment = recipe_of(name)()
+    dataset, players = data.load(experiment.data), experiment.players()
+    require_fit(experiment.model, dataset)
+    state = experiment.abstract_state()
+    batch = dataset.splits["train"].batch(seed=0, step=0, batch_size=32)
+    told = {"order": experiment.order, "ema_decay": experiment.settings.ema_decay}
+    step = partial(train_step, players, prepare=dataset.prepare, **told)
+    stepped, metrics = jax.eval_shape(step, state, batch)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), stepped) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), state
+    )
+    assert all(value.shape == () for value in metrics.values())
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -38,12 +84,6 @@ def test_recipe_states_command_hardware_minutes_and_result(name):
     header = (EXPERIMENTS / f"{name}.py").read_text().split('"""')[1]
     for word in (f"python -m experiments.{name}", "minutes", "seeds", "20"):
         assert word in header, f"{name}: the header does not state {word!r}"
-
-
-def jaxgen_leaves(tree):
-    import jax
-
-    return jax.tree.leaves(tree)
 
 
 @pytest.mark.parametrize(
