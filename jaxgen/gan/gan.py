@@ -100,12 +100,16 @@ class GAN:
         )
 
     def discriminator_loss(
-        self, variables: Variables, batch: Batch, key: Key
+        self, variables: Variables, batch: Batch, key: Key, *, samples: Array | None = None
     ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """The cost of D, from separate passes of real and fake; the real one's statistics stay."""
+        """The cost of D, from separate passes of real and fake; the real one's statistics stay.
+
+        Samples are drawn unless they are given.
+        """
         x, (fake_key, real_key, judge_key) = batch["image"], jax.random.split(key, 3)
         judge_key, penalty_key = jax.random.split(judge_key)
-        samples, _ = self.generate(variables, fake_key, len(x))
+        if samples is None:
+            samples, _ = self.generate(variables, fake_key, len(x))
         real, mutated = self.judge(variables, x, real_key)
         fake, _ = self.judge(variables, samples, judge_key)
         penalty = self.penalty(variables, x, samples, penalty_key)

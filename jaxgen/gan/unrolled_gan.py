@@ -12,7 +12,7 @@ Metz, Poole, Pfau & Sohl-Dickstein, 2016, "Unrolled generative adversarial netwo
 1611.02163), equations 7 to 10; both move at once: order 'simultaneous'.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -78,8 +78,15 @@ class UnrolledGAN:
     def generator_loss(
         self, variables: Variables, batch: Batch, key: Key, *, opponent: Player
     ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """The cost of G before the discriminator as it would be k moves from here."""
+        """The cost of G before the discriminator as it would be k moves from here.
+
+        All moves see the same samples, so that G is passed once in each direction.
+        """
+        fake_key, _, judge_key = jax.random.split(key, 3)
+        samples, mutated = self.generate(variables, fake_key, len(batch["image"]))
+        foreseen = replace(opponent, loss=partial(self.discriminator_loss, samples=samples))
         state = TrainState(batch["step"], key, variables, batch["opt_state"])
-        move = lambda state, _: (update(opponent, state, batch, key)[0], None)  # noqa: E731
+        move = lambda state, _: (update(foreseen, state, batch, key)[0], None)  # noqa: E731
         state, _ = jax.lax.scan(move, state, length=self.unrolled)
-        return GAN.generator_loss(self, state.variables, batch, key)
+        logits, _ = self.judge(state.variables, samples, judge_key)
+        return self.game.generator(logits), ({}, {"generator": mutated})
