@@ -46,6 +46,7 @@ from experiments.benchmark_harness import torch_python as find_torch_python
 from jaxgen.errors import ConfigError, JaxgenError
 from jaxgen.files import write_json
 from jaxgen.memory import keep_freed_memory
+from jaxgen.threads import spare_thread
 
 LOG_EVERY = 100  # the loop's default
 INTERVAL = 1000  # of evaluations, pictures and checkpoints: the loop's default
@@ -207,6 +208,7 @@ def sampling(
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
+    spare_thread()
     try:
         tyro.extras.subcommand_cli_from_dict(
             {

@@ -4,6 +4,7 @@ The last command of `experiments.benchmark`. One process; one seed by itself and
 `vmap` take turns, a compiled call of many steps each.
 """
 
+import sys
 import time
 from typing import Any
 
@@ -60,6 +61,7 @@ def measure(rounds: int, seeds: int, only: tuple[str, ...], smoke: bool) -> dict
         times = take_turns([one, several], rounds)
         entries[preset] = {"times": times, "difference": apart}
         entries[preset] |= {"ratios": ratios(times, seeds, judge=not smoke)}
+        print(f"{preset}: done", file=sys.stderr, flush=True)
     found = {"seeds": seeds, "presets": entries, "environment": environment()}
     return found | {"before": before, "after": conditions()}
 

@@ -32,6 +32,8 @@ from jaxgen import pictures
 from jaxgen.errors import ConfigError, JaxgenError
 from jaxgen.experiment import Experiment
 from jaxgen.files import write_json
+from jaxgen.memory import keep_freed_memory
+from jaxgen.threads import spare_thread
 from jaxgen.train import TrainState, train_step
 
 SNAPSHOTS = 5  # of the first seed, in a picture
@@ -172,6 +174,8 @@ def _require(lab):
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
+    keep_freed_memory()
+    spare_thread()
     try:
         run(tyro.cli(Lab, args=argv, prog="python -m experiments.modes", description=__doc__))
     except JaxgenError as error:

@@ -132,8 +132,10 @@ def _unboxed(text):
 def _prepare_jax():
     """Memory and compiled programs are kept; warnings are one line each."""
     from jaxgen.memory import keep_freed_memory
+    from jaxgen.threads import spare_thread
 
     keep_freed_memory()
+    spare_thread()
     import jax
 
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "jaxgen" / "xla"

@@ -24,7 +24,7 @@ FLOORS = (
     {"nn", "losses", "parallel", "optimizer", "data"},
     {"observation", "mixture"},
     {"train", "distributions", "spec", "files"},
-    {"errors", "memory", "typing"},
+    {"errors", "memory", "threads", "typing"},
 )
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FAMILIES = FLOORS[7]

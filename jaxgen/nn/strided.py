@@ -26,7 +26,7 @@ from jaxgen.nn.initializer import Initializer
 from jaxgen.typing import Array
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-_PATCHES = 2**20  # numbers of patches at a time
+_PATCHES = 2**22  # numbers of patches at a time
 
 
 @jax.custom_vjp
