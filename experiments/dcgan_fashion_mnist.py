@@ -18,7 +18,7 @@ from jaxgen.optimizer import Optimizer
 
 def dcgan_fashion_mnist(
     *,
-    settings: CommonFlags = Settings(steps=10_000, batch_size=64, ema_decay=0.999),
+    settings: CommonFlags = Settings(steps=5000, batch_size=64, ema_decay=0.999),
     data: Data = Data("/usr/share/datasets/fashion-mnist", transform="symmetric"),
     discriminator: Optimizer = Optimizer(learning_rate=2e-4, beta1=0.5),
     generator: Optimizer = Optimizer(learning_rate=2e-4, beta1=0.5),

@@ -27,6 +27,7 @@ SMALLER = {  # than the recipe's own networks, of which most of the time is comp
     "dcgan": "--features 2",
     "diagonal_bilstm": "--num-layers 1 --features 4 --head 4",
     "gated_pixel_cnn": "--num-layers 2 --features 4 --head 4",
+    "nade": "--hidden 8",
     "orderless_nade": "--num-orders 2",
     "pixel_cnn": "--num-layers 1 --features 4 --head 4",
     "pixel_cnn_pp": "--features 4 --num-stages 1",
