@@ -6,7 +6,9 @@
 
 The last line is the baseline: the same classifier, from the labels alone.
 
-Not yet run to the end with these settings: minutes, seeds and figures are missing (2026-11-25).
+One minute a seed on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, 2026-11-27.
+Test accuracy over seeds 0 to 4 (of the training; the 100 labels are the first ten of each class):
+0.962 ± 0.001, and 0.931 ± 0.006 for the baseline. Settings were not searched.
 """
 
 import sys

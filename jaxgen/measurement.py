@@ -119,8 +119,13 @@ def kept_runs(path: Path, classes: Iterable[type] = ()) -> list[Run]:
 
 
 def draw(run: Run, num: int, seed: int) -> np.ndarray:
-    """`num` samples in the model's space, in batches; of all classes alike, if it is given one."""
+    """`num` samples in the model's space, in batches; of all classes alike, if it is given one.
+
+    Classes are in no order, for some measures look at one part of the samples after another.
+    """
+    mixed = np.random.default_rng(seed).permutation(num)
     condition = gallery.conditions(run.model, run.dataset, num)
+    condition = {name: value[mixed] for name, value in condition.items()}
 
     def sample(batch, key):
         given = {name: batch[name] for name in condition}

@@ -217,6 +217,25 @@ def test_samples_come_in_batches_and_none_twice(folder):
     np.testing.assert_array_equal(measurement.draw(loaded, 120, 0), x[:120])
 
 
+@dataclass(frozen=True)
+class Namer(Painter):
+    """Its samples are their labels."""
+
+    num_classes: int = 10
+
+    def sample(self, variables, key, num, *, label):
+        """[num, 8, 8, 1]."""
+        return jnp.broadcast_to(1.0 * label[:, None, None, None], (num, *self.shape))
+
+
+def test_classes_are_drawn_alike_and_in_no_order(finished_painter):
+    painter = run.load(finished_painter)
+    namer = replace(painter, experiment=replace(painter.experiment, model=Namer()))
+    label = measurement.draw(namer, 200, seed=0)[:, 0, 0, 0].astype(int)
+    assert np.bincount(label).tolist() == [20] * 10
+    assert all(len(np.unique(part)) > 4 for part in np.array_split(label, 10))
+
+
 def test_a_gan_walks_between_draws_of_its_prior(tmp_path, tfds_dir, capsys):
     generator = gan.MLPGenerator((4,), (8, 8, 1), "sigmoid")
     model = gan.GAN((8, 8, 1), 2, generator, gan.Discriminator(gan.MLPTrunk((4,))), prior="uniform")
