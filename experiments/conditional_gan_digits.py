@@ -4,7 +4,10 @@
     jaxgen sample runs/conditional_gan_digits --label 3
     jaxgen evaluate runs/conditional_gan_digits
 
-Not yet run to the end with these settings: minutes, seeds and figures are missing (2026-11-25).
+3 minutes for seed 0 on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, 2026-11-28.
+360 samples, 36 of each class, against the 360 test images (real ones in their place, in brackets):
+Frechet distance 4.7 (4.7), precision 0.95 (0.93), recall 0.71 (0.92), coverage 0.96 (0.99),
+classifier score 8.9 (8.4). Other seeds were not run, and settings were not searched.
 """
 
 import sys

@@ -3,7 +3,10 @@
     python -m experiments.wgan_gp_digits
     jaxgen evaluate runs/wgan_gp_digits
 
-Not yet run to the end with these settings: minutes, seeds and figures are missing (2026-11-25).
+4 minutes for seed 0 on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, 2026-11-28.
+360 samples against the 360 test images (real ones in their place, in brackets): Frechet distance
+9.9 (4.7), precision 0.63 (0.93), recall 0.91 (0.92), coverage 0.74 (0.99), classifier score 7.0
+(8.4). Other seeds were not run, and settings were not searched.
 """
 
 import sys
