@@ -3,8 +3,9 @@
     python -m experiments.gan_ring
     jaxgen evaluate runs/gan_ring
 
-Not yet run to the end with these settings: minutes, seeds and figures are missing (2026-11-25).
-It is meant to collapse: how many modes are left, over seeds, is `python -m experiments.modes`.
+It is meant to collapse. The mode lab, with the same networks and settings, found 0.4 ± 0.2 of the 8
+modes (seeds 0 to 4, mean and standard error; docs/modes.md) in 7 minutes for all five on 2 cores of
+an AMD EPYC (Zen 3), shared with other work, 2026-11-28. This recipe itself was run for a few steps.
 """
 
 import sys

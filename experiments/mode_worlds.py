@@ -30,21 +30,21 @@ from jaxgen.evaluation.modes import (
     stacked_label,
 )
 
-SHOWN = 12  # images of a snapshot
-
 
 class World(Protocol):
     """Data with modes that can be counted.
 
     Attributes:
-      preset: of the arms, where none is asked for.
       shape: of an example.
-      num_samples: that are measured, a multiple of `BATCH`.
+      num_samples: that are measured, a multiple of 500.
+      shown: samples of a snapshot.
+      counted_by: how, in words.
     """
 
-    preset: str
     shape: tuple[int, ...]
     num_samples: int
+    shown: int
+    counted_by: str
 
     @classmethod
     def of(cls, name: str) -> "World":
@@ -71,9 +71,10 @@ class Plane:
 
     name: str
     mixture: Mixture
-    preset: ClassVar[str] = "unrolled"
     shape: ClassVar[tuple[int, ...]] = (2,)
     num_samples: ClassVar[int] = 2500
+    shown: ClassVar[int] = 2500
+    counted_by: ClassVar[str] = "the nearest centre, within three standard deviations"
 
     @classmethod
     def of(cls, name: str) -> "Plane":
@@ -109,9 +110,9 @@ class StackedDigits:
 
     images: jax.Array
     trained: classifier.Trained
-    preset: ClassVar[str] = "stacked"
     shape: ClassVar[tuple[int, ...]] = (8, 8, 3)
     num_samples: ClassVar[int] = 26_000
+    shown: ClassVar[int] = 12
 
     @classmethod
     def of(cls, name: str) -> "StackedDigits":
@@ -124,6 +125,11 @@ class StackedDigits:
         accuracy = classifier.accuracy(model, variables, test["image"], test["label"])
         trained = classifier.Trained(model, variables, accuracy, f"{len(train['image'])} digits")
         return cls(jnp.asarray(train["image"])[..., 0], trained)
+
+    @property
+    def counted_by(self) -> str:
+        """The classifier's accuracy and hash."""
+        return self.trained.extractor().description
 
     def draw(self, key: jax.Array, num: int) -> jax.Array:
         """[num, 8, 8, 3]."""
@@ -140,12 +146,17 @@ class StackedDigits:
 
     def picture(self, seen: Mapping[str, np.ndarray]) -> np.ndarray:
         """A row for each snapshot, data last."""
-        real = np.asarray(self.draw(jax.random.key(0), SHOWN))
-        strips = [x[:SHOWN] for x in (*seen.values(), real)]
-        return pictures.rows((np.stack(strips) + 1) / 2)
+        real = np.asarray(self.draw(jax.random.key(0), self.shown))
+        return pictures.rows((np.stack([*seen.values(), real]) + 1) / 2)
 
 
 WORLDS: dict[str, type[World]] = {
     **dict.fromkeys(MIXTURES, Plane),
     "stacked_digits": StackedDigits,
+}
+PRESET_OF = {  # where none is asked for
+    "ring": "unrolled",
+    "small_ring": "small",
+    "grid": "small",
+    "stacked_digits": "stacked",
 }

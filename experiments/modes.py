@@ -27,12 +27,11 @@ import numpy as np
 import tyro
 
 from experiments.mode_arms import ARMS, PRESETS, experiment
-from experiments.mode_worlds import WORLDS, Plane, World
+from experiments.mode_worlds import PRESET_OF, WORLDS, World
 from jaxgen import pictures
 from jaxgen.errors import ConfigError, JaxgenError
 from jaxgen.experiment import Experiment
 from jaxgen.files import write_json
-from jaxgen.memory import keep_freed_memory
 from jaxgen.threads import spare_thread
 from jaxgen.train import TrainState, train_step
 
@@ -88,32 +87,32 @@ def advance_all(arm: Experiment, world: World, num: int) -> Callable[[TrainState
     return jax.jit(jax.vmap(partial(advance, arm, world, num=num)), donate_argnums=0)
 
 
-def samples(arm: Experiment, world: World, state: TrainState) -> jax.Array:
-    """What is measured of one seed."""
+def measured(arm: Experiment, world: World, state: TrainState) -> dict[str, jax.Array]:
+    """The numbers of one seed."""
     keys = jax.random.split(jax.random.key(1), world.num_samples // BATCH)
     x = jax.lax.map(lambda key: arm.model.sample(state.variables, key, BATCH), keys)
-    return x.reshape(-1, *world.shape)
+    return world.measure(x.reshape(-1, *world.shape))
+
+
+def snapshot(arm: Experiment, world: World, states: TrainState) -> jax.Array:
+    """Samples of the first seed."""
+    variables = jax.tree.map(lambda x: x[0], states.variables)
+    return arm.model.sample(variables, jax.random.key(1), world.shown)
 
 
 def train(
     arm: Experiment, world: World, seeds: int
 ) -> tuple[list[np.ndarray], dict[str, np.ndarray], float]:
     """All seeds of one arm at once: snapshots of the first seed, measures [seeds], seconds."""
-    start, chunk = time.perf_counter(), chunk_of(arm.settings.steps)
-    states, many = fresh_states(arm, seeds), advance_all(arm, world, chunk)
-    sample = jax.jit(lambda states: jax.lax.map(partial(samples, arm, world), states))
-    seen, x = [], None
+    start, seen = time.perf_counter(), []
+    states = fresh_states(arm, seeds)
+    many = advance_all(arm, world, arm.settings.steps // SNAPSHOTS)
+    look = jax.jit(partial(snapshot, arm, world))
     for _ in range(SNAPSHOTS):
         states = many(states)
-        x = sample(states)
-        seen.append(np.asarray(x[0, : Plane.num_samples]))
-    found = jax.jit(lambda x: jax.lax.map(world.measure, x))(x)
+        seen.append(np.asarray(look(states)))
+    found = jax.jit(lambda states: jax.lax.map(partial(measured, arm, world), states))(states)
     return seen, jax.tree.map(np.asarray, found), time.perf_counter() - start
-
-
-def chunk_of(steps: int) -> int:
-    """Steps between two snapshots."""
-    return -(-steps // SNAPSHOTS)
 
 
 def run(lab: Lab) -> dict[str, Any]:
@@ -131,12 +130,12 @@ def run(lab: Lab) -> dict[str, Any]:
         print(line(name, found) + f"{seconds:9.0f}", flush=True)
         arms[name] = {key: value.tolist() for key, value in found.items()}
         arms[name]["seconds"] = round(seconds, 1)
-        captions = [f"{name}, step {chunk_of(steps) * (i + 1)}" for i in range(len(seen))]
+        captions = [f"{name}, step {steps // SNAPSHOTS * (i + 1)}" for i in range(len(seen))]
         picture = world.picture(dict(zip(captions, seen, strict=True)))
         pictures.save_png(lab.out / f"{lab.data}_{name}.png", picture)
     told = {**asdict(lab), "preset": preset, "steps": steps, "out": str(lab.out)}
     exact = {key: value.tolist() for key, value in exact.items()}
-    record = {"lab": told, "exact": exact, "arms": arms}
+    record = {"lab": told, "counted by": world.counted_by, "exact": exact, "arms": arms}
     write_json(lab.out / f"{lab.data}_modes.json", record)
     return record
 
@@ -156,11 +155,11 @@ def line(name: str, found: dict[str, np.ndarray]) -> str:
 
 def _require(lab):
     """The world, the preset and the steps. Raises ConfigError."""
-    for name, value in (("seeds", lab.seeds), ("steps", lab.steps or 1)):
-        if value < 1:
-            raise ConfigError(f"--{name}: got {value}, expected >= 1")
-    world = WORLDS[lab.data]
-    preset = lab.preset or world.preset
+    if lab.seeds < 1:
+        raise ConfigError(f"--seeds: got {lab.seeds}, expected >= 1")
+    if lab.steps is not None and (lab.steps < 1 or lab.steps % SNAPSHOTS):
+        raise ConfigError(f"--steps: got {lab.steps}, expected a multiple of {SNAPSHOTS}")
+    world, preset = WORLDS[lab.data], lab.preset or PRESET_OF[lab.data]
     for arm in lab.arms:
         shape = experiment(arm, preset, 1).model.shape  # raises for a name that is not there
         if shape != world.shape:
@@ -174,7 +173,6 @@ def _require(lab):
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
-    keep_freed_memory()
     spare_thread()
     try:
         run(tyro.cli(Lab, args=argv, prog="python -m experiments.modes", description=__doc__))

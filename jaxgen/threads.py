@@ -10,4 +10,11 @@ import os
 
 def spare_thread() -> int:
     """How many threads XLA is told to have. To be called before jax is first used."""
-    return int(os.environ.setdefault("NPROC", str((os.cpu_count() or 1) + 1)))
+    return int(os.environ.setdefault("NPROC", str(cores() + 1)))
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

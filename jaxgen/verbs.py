@@ -183,7 +183,7 @@ def interpolate(
     trained = load(run)
     target = out or trained.folder / "interpolation.png"
     model, variables = trained.model, trained.variables
-    if hasattr(model, "latents"):
+    if hasattr(model, "latents") and not hasattr(model, "encode"):
         condition, ends = gallery.conditions(model, trained.dataset, num), "draws of the prior"
         key = jax.random.key(_seed(seed))
         made = gallery.walk(model, variables, key, num, points, condition=condition)

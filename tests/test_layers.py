@@ -166,6 +166,14 @@ def test_both_ways_to_compute_a_strided_convolution_agree(size, side):
     assert_near(strided.correlate_by_matmul(x, y, size), strided.correlate_by_lax(x, y, size))
 
 
+def test_odd_sides_are_rounded_up():
+    x, kernel, _ = strided_case(4, 3)
+    conv = nn.Conv(3, (4, 4), (2, 2), use_bias=False)
+    theirs = lambda x, k: conv.apply({"params": {"kernel": k}}, x)  # noqa: E731
+    assert_near(strided.down(x[:, 1:], kernel), theirs(x[:, 1:], kernel))
+    assert strided.down(x[:0], kernel).shape == (0, 3, 4, 3)
+
+
 def test_the_three_maps_are_gradients_of_one_number():
     x, kernel, y = strided_case(4, 6)
     inner = float((strided.down(x, kernel) * y).sum())

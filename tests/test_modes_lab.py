@@ -27,7 +27,7 @@ def test_a_seed_among_others_is_the_seed_alone():
     pairs = zip(jax.tree.leaves(together.variables), jax.tree.leaves(alone.variables), strict=True)
     for many, one in pairs:
         np.testing.assert_allclose(many[1], one, atol=1e-4)
-    assert not np.allclose(jax.tree.leaves(together.variables)[0][0], many[1][0])
+    assert not np.allclose(many[0], many[1])
 
 
 def test_points_of_the_lab_have_the_mixtures_density():
@@ -73,6 +73,7 @@ def test_the_lab_writes_what_it_prints(tmp_path, capsys):
     assert "non_saturating" in printed
     record = json.loads((tmp_path / "ring_modes.json").read_text())
     assert len(record["arms"]["non_saturating"]["covered"]) == 2
+    assert "three standard deviations" in record["counted by"]
     assert (tmp_path / "ring_non_saturating.png").stat().st_size > 1000
 
 
@@ -80,6 +81,13 @@ def test_a_preset_for_other_data_is_one_line(tmp_path, capsys):
     assert modes.main(["--preset", "stacked", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert "--preset stacked: for examples [8, 8, 3], those of ring are [2]" in said
+
+
+@pytest.mark.parametrize("steps", [0, -5, 12])
+def test_steps_that_cannot_be_run_are_one_line(steps, tmp_path, capsys):
+    assert modes.main([f"--steps={steps}", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"--steps: got {steps}, expected a multiple of 5" in said
 
 
 def test_an_arm_that_is_not_there_is_one_line(tmp_path, capsys):

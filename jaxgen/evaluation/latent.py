@@ -74,7 +74,7 @@ def walk(
       b: where they end.
       points: frames of a walk, its ends among them.
       path: 'spherical' for a Gaussian prior, 'linear' for one that is uniform on a cube.
-      **condition: what `decode` is given beside z, an entry for each walk [N].
+      **condition: what `decode` is given beside z, [N, ...]: an entry for each of N walks.
 
     Returns:
       [..., points, *shape].
@@ -142,6 +142,6 @@ def arithmetic(
 def _decode(model, variables, z, **condition):
     """`model.decode` of latents [N, ..., Z], as a batch; a condition is one of the N."""
     frames = math.prod(z.shape[1:-1])
-    given = {name: jnp.repeat(jnp.asarray(x), frames) for name, x in condition.items()}
+    given = {name: jnp.repeat(jnp.asarray(x), frames, axis=0) for name, x in condition.items()}
     x = jax.jit(model.decode)(variables, z.reshape(-1, z.shape[-1]), **given)
     return x.reshape(*z.shape[:-1], *x.shape[1:])

@@ -31,8 +31,8 @@ _PATCHES = 2**22  # numbers of patches at a time
 
 @jax.custom_vjp
 def down(x: Float[Array, "b h2 w2 c"], kernel: Float[Array, "k k c d"]) -> Float[Array, "b h w d"]:
-    """A(k) x."""
-    if jax.default_backend() == "cpu":
+    """A(k) x; sides that are odd are rounded up."""
+    if jax.default_backend() == "cpu" and not (x.shape[1] % 2 or x.shape[2] % 2):
         return down_by_matmul(x, kernel)
     return down_by_lax(x, kernel)
 
@@ -168,7 +168,7 @@ def _padding(size):
 def _number_of_parts(batch, numbers):
     """Least divisor of the batch for which a part's patches are few enough."""
     enough = (n for n in range(1, batch) if batch % n == 0 and numbers <= n * _PATCHES)
-    return next(enough, batch)
+    return next(enough, max(batch, 1))
 
 
 def _in_parts(function: Callable[[Array], Array], x: Array, numbers: int) -> Array:
