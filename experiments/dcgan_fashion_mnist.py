@@ -4,7 +4,11 @@
     python -m experiments.dcgan_fashion_mnist
     jaxgen evaluate runs/dcgan_fashion_mnist
 
-Not yet run to the end with these settings: minutes, seeds and figures are missing (2026-11-25).
+29 minutes for seed 0 on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work and stopped
+for some of them, 2026-11-28. 5.9 epochs; 10 000 samples against the test images (real ones in their
+place, in brackets): Frechet distance 7.7 (0.1), precision 0.45 (0.87), recall 0.65 (0.87), coverage
+0.41 (0.97), classifier score 5.2 (7.7). Most samples are clothes, some are none. Other seeds were
+not run, and settings were not searched.
 """
 
 import sys
