@@ -6,7 +6,7 @@
 
 The last line is the baseline: the same classifier, from the labels alone.
 
-One minute a seed on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, 2026-11-27.
+1 to 2 minutes a seed on 2 cores of an AMD EPYC (Zen 3), no GPU, shared with other work, 2026-11-27.
 Test accuracy over seeds 0 to 4 (of the training; the 100 labels are the first ten of each class):
 0.962 ± 0.001, and 0.931 ± 0.006 for the baseline. Settings were not searched.
 """
