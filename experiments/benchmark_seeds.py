@@ -14,6 +14,7 @@ import numpy as np
 from experiments.benchmark_harness import (
     chosen,
     conditions,
+    judged,
     machine,
     quartiles,
     ratio,
@@ -27,6 +28,7 @@ from jaxgen.folder import environment
 
 STEPS = 100  # of a turn; parameters are compared after the first so many
 BELOW_APART = 0.5  # of the time of all seeds one after the other, at most
+SAME = 1e-4  # parameters of a seed among others and by itself, after a turn
 BELOW_ONE = 1.5  # times one seed, at most, on an accelerator
 
 
@@ -107,5 +109,6 @@ def table(found: dict[str, Any]) -> list[str]:
         for title, entry_ratio in entry["ratios"].items():
             line = f"  over {title:12}{entry_ratio['median']:6.2f} ({quartiles(entry_ratio)})"
             lines.append(f"{line}  {verdict(entry_ratio)}".rstrip())
-        lines.append(f"  largest difference of a parameter: {entry['difference']:.1e}")
+        apart = verdict(judged(entry["difference"], at_most=SAME))
+        lines.append(f"  largest difference of a parameter: {entry['difference']:.1e}  {apart}")
     return lines
