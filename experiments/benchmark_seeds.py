@@ -6,6 +6,8 @@ The last command of `experiments.benchmark`. One process; one seed by itself and
 
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,34 +25,38 @@ from experiments.benchmark_harness import (
 )
 from experiments.mode_arms import PRESETS, experiment
 from experiments.mode_worlds import Plane
-from experiments.modes import advance_all, fresh_states
+from experiments.modes import advance, advance_all, fresh_states
 from jaxgen.folder import environment
+from jaxgen.train import TrainState
+
+Advance = Callable[[TrainState], TrainState]
 
 STEPS = 100  # of a turn; parameters are compared after the first so many
 BELOW_APART = 0.5  # of the time of all seeds one after the other, at most
-SAME = 1e-4  # parameters of a seed among others and by itself, after a turn
+SAME = 1e-4  # parameters of a seed among others and in its own run, after a turn, at most
 BELOW_ONE = 1.5  # times one seed, at most, on an accelerator
 
 
 class Seeds:
-    """Some seeds of an arm, for `take_turns`."""
+    """The seeds of an arm that start as `states`, for `take_turns`.
 
-    def __init__(self, preset: str, seeds: int, steps: int):
-        self.name, self._steps = str(seeds), steps
-        arm = experiment("minimax", preset, steps)
-        self._advance = advance_all(arm, Plane.of("ring"), steps)
-        self._states = self._advance(fresh_states(arm, seeds))
+    Args:
+      name: of the variant.
+      advance: one seed's, or under `vmap` all seeds', compiled.
+      states: where it begins; donated.
+      steps: of a call.
+    """
+
+    def __init__(self, name: str, advance: Advance, states: TrainState, steps: int):
+        self.name, self.advance, self._steps = name, advance, steps
+        self._states = advance(states)
         self.first = jax.device_get(self._states.variables)
 
     def block(self) -> float:
-        """Milliseconds per step of all its seeds."""
+        """Milliseconds per step."""
         start = time.perf_counter()
-        self._states = jax.block_until_ready(self._advance(self._states))
+        self._states = jax.block_until_ready(self.advance(self._states))
         return 1000 * (time.perf_counter() - start) / self._steps
-
-    def after_a_block(self, state: Any) -> Any:
-        """The variables that another state of as many seeds then has."""
-        return self._advance(state).variables
 
 
 def measure(rounds: int, seeds: int, only: tuple[str, ...], smoke: bool) -> dict[str, Any]:
@@ -58,8 +64,12 @@ def measure(rounds: int, seeds: int, only: tuple[str, ...], smoke: bool) -> dict
     before, entries, steps = conditions(), {}, 2 if smoke else STEPS
     in_the_plane = [name for name in PRESETS if PRESETS[name].shape == Plane.shape]
     for preset in chosen(only, in_the_plane):
-        one, several = Seeds(preset, 1, steps), Seeds(preset, seeds, steps)
-        apart = difference(one, several, fresh_states(experiment("minimax", preset, steps), seeds))
+        arm, ring = experiment("minimax", preset, steps), Plane.of("ring")
+        alone = jax.jit(partial(advance, arm, ring, num=steps), donate_argnums=0)
+        one = Seeds("1", alone, seed_of(fresh_states(arm, seeds), 0), steps)
+        together = advance_all(arm, ring, steps)
+        several = Seeds(str(seeds), together, fresh_states(arm, seeds), steps)
+        apart = difference(several.first, alone, fresh_states(arm, seeds))
         times = take_turns([one, several], rounds)
         entries[preset] = {"times": times, "difference": apart}
         entries[preset] |= {"ratios": ratios(times, seeds, judge=not smoke)}
@@ -80,20 +90,20 @@ def ratios(times: dict[str, list[float]], seeds: int, *, judge: bool) -> dict[st
     }
 
 
-def difference(one: Seeds, several: Seeds, fresh: Any) -> float:
-    """The largest difference of any parameter of any seed, together and by itself."""
+def difference(together: Any, alone: Advance, fresh: TrainState) -> float:
+    """The largest difference of any parameter of any seed, among others and in its own run."""
 
     def gap(seed):
-        alone, among = one.after_a_block(one_of(fresh, seed)), one_of(several.first, seed)
-        gaps = jax.tree.map(lambda x, y: np.abs(x - y).max(), among, alone)
+        own, among = alone(seed_of(fresh, seed)).variables, seed_of(together, seed)
+        gaps = jax.tree.map(lambda x, y: np.abs(x - y).max(), among, own)
         return max(map(float, jax.tree.leaves(gaps)))
 
-    return max(map(gap, range(int(several.name))))
+    return max(map(gap, range(len(fresh.step))))
 
 
-def one_of(tree: Any, seed: int) -> Any:
-    """That seed's part of stacked states."""
-    return jax.tree.map(lambda x: x[seed : seed + 1], tree)
+def seed_of(tree: Any, seed: int) -> Any:
+    """That seed's part of what is stacked."""
+    return jax.tree.map(lambda x: x[seed], tree)
 
 
 def table(found: dict[str, Any]) -> list[str]:

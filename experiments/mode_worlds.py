@@ -121,9 +121,7 @@ class StackedDigits:
         dataset = load(Data(transform="symmetric"))
         train, test = dataset.batch("train"), dataset.batch("test")
         model = classifier.for_examples(train["image"], dataset.num_classes)
-        variables = classifier.fit(model, train["image"], train["label"])
-        accuracy = classifier.accuracy(model, variables, test["image"], test["label"])
-        trained = classifier.Trained(model, variables, accuracy, f"{len(train['image'])} digits")
+        trained = classifier.train(model, train, test, f"{len(train['image'])} digits")
         return cls(jnp.asarray(train["image"])[..., 0], trained)
 
     @property

@@ -158,14 +158,10 @@ def known_classifier(folder: Path, dataset: Dataset) -> classifier.Trained:
     if record.get("recipe") == recipe and record.get("sha256") == content_hash(arrays):
         variables = classifier.variables_of(arrays)
         return classifier.Trained(model, variables, record["accuracy"], source)
-    variables = classifier.fit(
-        model, train["image"], train["label"], steps=classifier.STEPS, seed=SEED
-    )
     test = dataset.batch("test", MAX_EXAMPLES)
-    accuracy = classifier.accuracy(model, variables, test["image"], test["label"])
-    trained = classifier.Trained(model, variables, accuracy, source)
-    write_npz(folder / "classifier.npz", classifier.parameters(variables))
-    record = {"accuracy": accuracy, "sha256": trained.sha256, "recipe": recipe}
+    trained = classifier.train(model, train, test, source, steps=classifier.STEPS, seed=SEED)
+    write_npz(folder / "classifier.npz", classifier.parameters(trained.variables))
+    record = {"accuracy": trained.accuracy, "sha256": trained.sha256, "recipe": recipe}
     write_json(folder / "classifier.json", record)
     return trained
 

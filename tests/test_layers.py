@@ -166,12 +166,19 @@ def test_both_ways_to_compute_a_strided_convolution_agree(size, side):
     assert_near(strided.correlate_by_matmul(x, y, size), strided.correlate_by_lax(x, y, size))
 
 
-def test_odd_sides_are_rounded_up():
-    x, kernel, _ = strided_case(4, 3)
-    conv = nn.Conv(3, (4, 4), (2, 2), use_bias=False)
-    theirs = lambda x, k: conv.apply({"params": {"kernel": k}}, x)  # noqa: E731
-    assert_near(strided.down(x[:, 1:], kernel), theirs(x[:, 1:], kernel))
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_of_odd_sides_the_half_is_rounded_up(size):
+    x, kernel, y = strided_case(size, 3)
+    (ours, theirs, _), _ = flax_pair(x, kernel, y)
+    for odd in (x[:, 1:], x[:, :, 1:], x[:, 1:, 1:]):
+        assert_near(ours(odd, kernel), theirs(odd, kernel))
+    jax.tree.map(assert_near, derivatives(ours, odd, kernel), derivatives(theirs, odd, kernel))
+
+
+def test_no_examples_stay_none():
+    x, kernel, y = strided_case(4, 3)
     assert strided.down(x[:0], kernel).shape == (0, 3, 4, 3)
+    assert strided.up(y[:0], kernel).shape == (0, 6, 8, 2)
 
 
 def test_the_three_maps_are_gradients_of_one_number():

@@ -186,6 +186,21 @@ def fit(
     return state.variables
 
 
+def train(
+    model: Classifier,
+    train: Batch,
+    test: Batch,
+    source: str,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> Trained:
+    """Fits the model to one split and measures it on the other, each with 'image' and 'label'."""
+    variables = fit(model, train["image"], train["label"], steps=steps, seed=seed)
+    share = accuracy(model, variables, test["image"], test["label"])
+    return Trained(model, variables, share, source)
+
+
 def accuracy(
     model: Classifier, variables: Variables, x: Float[Array, "n ..."], label: Int[Array, " n"]
 ) -> float:

@@ -29,10 +29,18 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _PATCHES = 2**22  # numbers of patches at a time
 
 
-@jax.custom_vjp
 def down(x: Float[Array, "b h2 w2 c"], kernel: Float[Array, "k k c d"]) -> Float[Array, "b h w d"]:
-    """A(k) x; sides that are odd are rounded up."""
-    if jax.default_backend() == "cpu" and not (x.shape[1] % 2 or x.shape[2] % 2):
+    """A(k) x; of an odd side the half is rounded up."""
+    size = len(kernel)
+    before = (size - 1) // 2 - _padding(size)[0]  # where 'SAME' has the one more of an odd side
+    sides = [(before, 1 - before) if side % 2 else (0, 0) for side in x.shape[1:3]]
+    return _down(jnp.pad(x, ((0, 0), *sides, (0, 0))), kernel)
+
+
+@jax.custom_vjp
+def _down(x, kernel):
+    """A(k) x of even sides."""
+    if jax.default_backend() == "cpu":
         return down_by_matmul(x, kernel)
     return down_by_lax(x, kernel)
 
@@ -55,17 +63,17 @@ def correlate(
     return correlate_by_lax(x, y, size)
 
 
-down.defvjp(
-    lambda x, kernel: (down(x, kernel), (x, kernel)),
+_down.defvjp(
+    lambda x, kernel: (_down(x, kernel), (x, kernel)),
     lambda saved, y: (up(y, saved[1]), correlate(saved[0], y, len(saved[1]))),
 )
 up.defvjp(
     lambda y, kernel: (up(y, kernel), (y, kernel)),
-    lambda saved, x: (down(x, saved[1]), correlate(x, saved[0], len(saved[1]))),
+    lambda saved, x: (_down(x, saved[1]), correlate(x, saved[0], len(saved[1]))),
 )
 correlate.defvjp(
     lambda x, y, size: (correlate(x, y, size), (x, y)),
-    lambda size, saved, kernel: (up(saved[1], kernel), down(saved[0], kernel)),
+    lambda size, saved, kernel: (up(saved[1], kernel), _down(saved[0], kernel)),
 )
 
 
@@ -105,12 +113,12 @@ def correlate_by_matmul(x: Array, y: Array, size: int) -> Array:
     """`correlate`, as values times patches, summed over parts of the batch."""
     channels, features = x.shape[-1], y.shape[-1]
     parts = _number_of_parts(len(x), x.size // 4 * size**2)
-    split = lambda x: x.reshape(parts, -1, *x.shape[1:])  # noqa: E731
+    split = lambda x: x.reshape(parts, len(x) // parts, *x.shape[1:])  # noqa: E731
     zero = jnp.zeros((features, size * size * channels), jnp.float32)
 
     def add(total, part):
         x, y = part
-        rows = patches(x, size).reshape(-1, total.shape[1])
+        rows = patches(x, size).reshape(-1, size * size * channels)
         product = jnp.dot(y.reshape(-1, features).T, rows, preferred_element_type=jnp.float32)
         return total + product, None
 
@@ -137,9 +145,9 @@ def patches(x: Float[Array, "b h2 w2 c"], size: int) -> Float[Array, "b h w kkc"
 
 def overlapped(taps: Float[Array, "b h w kkc"], size: int) -> Float[Array, "b h2 w2 c"]:
     """The transpose of `patches`: each pixel gets the sum of what patches have for it."""
-    batch, height, width, _ = taps.shape
-    taps = taps.reshape(batch, height, width, size, -1)
-    channels, reach = taps.shape[-1] // size, _reach(size)
+    batch, height, width, numbers = taps.shape
+    channels, reach = numbers // size**2, _reach(size)
+    taps = taps.reshape(batch, height, width, size, size * channels)
     rows = []
     for parity in (0, 1):
         total = jnp.zeros((batch, height + reach - 1, width + reach - 1, 2 * channels), taps.dtype)
@@ -149,7 +157,8 @@ def overlapped(taps: Float[Array, "b h w kkc"], size: int) -> Float[Array, "b h2
                 ends = (u, reach - 1 - u), (v, reach - 1 - v), (0, 2 * channels - pair.shape[-1])
                 total += jnp.pad(pair, ((0, 0), *ends))
         rows.append(total)
-    x = jnp.stack(rows, axis=2).reshape(batch, 2 * (height + reach - 1), -1, channels)
+    sides = (2 * (height + reach - 1), 2 * (width + reach - 1))
+    x = jnp.stack(rows, axis=2).reshape(batch, *sides, channels)
     before = _padding(size)[0]
     return x[:, before : before + 2 * height, before : before + 2 * width]
 
