@@ -1,8 +1,8 @@
 """A step of DCGAN against the same networks in eager PyTorch.
 
 The fifth command of `experiments.benchmark`. One process of each library, which take turns. A step
-is one move of the discriminator and one of the generator. PyTorch's generator makes its samples
-once for both moves, as its users write it; jaxgen's players draw noise of their own.
+is one move of the discriminator and one of the generator, on the same samples, as PyTorch's users
+write it.
 """
 
 import json
@@ -40,7 +40,7 @@ def measure(rounds: int, python: str | None, smoke: bool) -> dict[str, Any]:
     rounds, before, entries = 2 if smoke else rounds, conditions(), {}
     with tempfile.TemporaryDirectory(prefix="jaxgen-benchmark-") as folder:
         for name, size in (TINY if smoke else SIZES).items():
-            config = size | {"batch_size": 8 if smoke else BATCH, "steps": STEPS}
+            config = size | {"batch_size": 8 if smoke else BATCH, "steps": STEPS, "share": True}
             entries[name] = compare(name, config, rounds, python, Path(folder))
             print(f"{name}: done", file=sys.stderr, flush=True)
     return {"sizes": entries, "before": before, "after": conditions()}

@@ -25,9 +25,8 @@ def main() -> None:
     keep_freed_memory()
     config = json.loads(sys.argv[1])
     shape = tuple(config["shape"])
-    model = dcgan.build(
-        shape, latent_dim=config["latent_dim"], features=config["features"], kernel_size=4
-    )
+    sizes = {"latent_dim": config["latent_dim"], "features": config["features"]}
+    model = dcgan.build(shape, **sizes, kernel_size=4, share_samples=config["share"])
     settings = Settings(steps=NEVER, batch_size=config["batch_size"])
     adam = Optimizer(learning_rate=2e-4, beta1=0.5)
     trained = Experiment(model, settings, optimizers=(adam, adam))

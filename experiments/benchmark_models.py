@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from jaxgen.autoregressive import (
@@ -17,6 +18,7 @@ from jaxgen.autoregressive import (
 
 BUILDERS: Mapping[str, Callable[..., Any]] = {
     "nade": nade.NADE,
+    "nade_relu": partial(nade.NADE, activation="relu"),
     "pixel_cnn": pixel_cnn.build,
     "gated_pixel_cnn": gated_pixel_cnn.build,
     "row_lstm": pixel_rnn.row_lstm,
@@ -28,6 +30,7 @@ BUILDERS: Mapping[str, Callable[..., Any]] = {
 }
 SIZES: Mapping[str, dict[str, Any]] = {
     "nade": {"hidden": 500},
+    "nade_relu": {"hidden": 500},
     "pixel_cnn": {"num_layers": 15, "features": 32},
     "gated_pixel_cnn": {"num_layers": 7, "features": 64, "kernel_size": 3},
     "row_lstm": {"num_layers": 7, "features": 16},
@@ -39,6 +42,7 @@ SIZES: Mapping[str, dict[str, Any]] = {
 }
 TINY: Mapping[str, dict[str, Any]] = {  # to see that all runs
     "nade": {"hidden": 3},
+    "nade_relu": {"hidden": 3},
     "pixel_cnn": {"num_layers": 1, "features": 2, "head": 2},
     "gated_pixel_cnn": {"num_layers": 1, "features": 2},
     "row_lstm": {"num_layers": 1, "features": 2, "head": 2},
@@ -50,6 +54,7 @@ TINY: Mapping[str, dict[str, Any]] = {  # to see that all runs
 }
 TITLES: Mapping[str, str] = {
     "nade": "NADE",
+    "nade_relu": "NADE, rectified",
     "pixel_cnn": "PixelCNN",
     "gated_pixel_cnn": "Gated PixelCNN",
     "row_lstm": "Row LSTM",

@@ -34,7 +34,7 @@ from jaxgen.folder import environment
 
 NUM = 16  # samples at once
 SIDES = (8, 16, 28, 32)
-TARGETS = {"nade": 50.0, "pixel_cnn": 80.0, "gated_pixel_cnn": 80.0}
+TARGETS = {"nade": 50.0, "nade_relu": 50.0, "pixel_cnn": 80.0, "gated_pixel_cnn": 80.0}
 GROWTH = 1.3  # at most: time per element of the largest size over that of the smallest
 BY_FIXED_POINT = ("pixel_cnn_pp", "made")
 OVER_ALL = ("made",)  # each conditional has weights for every element: it must grow
@@ -120,9 +120,10 @@ def naive(model: Any, variables: Any, key: jax.Array, positions: int) -> jax.Arr
 def direct_nade(model: Any, variables: Any, key: jax.Array) -> jax.Array:
     """The hidden activations of each element anew, from all elements before: O(D^2 H)."""
     params, choose = variables["nade"]["params"], chain_rule.drawing(model.observation, key)
+    unit = {"sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}[model.activation]
 
     def draw(x, site):
-        hidden = jax.nn.sigmoid(params["c"] + x @ params["W"].T)  # later elements are zero
+        hidden = unit(params["c"] + x @ params["W"].T)  # later elements are zero
         logits = hidden @ params["V"][site] + params["b"][site]
         return x.at[:, site].set(choose(site, logits[:, None])), None
 
@@ -184,7 +185,7 @@ def sample(name: str, rounds: int, positions: int, smoke: bool) -> dict[str, Any
     entry = {"side": main, "dim": dim, "timed": min(positions, dim)}
     draw = partial(naive, model, positions=entry["timed"])
     samplers.append(Timed("naive", draw, variables, entry["timed"] / dim))
-    if name == "nade":
+    if name.startswith("nade"):
         samplers.append(Timed("direct", partial(direct_nade, model), variables))
     if name in BY_FIXED_POINT:
         samplers.append(Timed("jacobi", partial(jacobi, model), variables))

@@ -9,6 +9,7 @@ pass), kernels without the rows that are masked whole, channels last in the plai
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,9 +23,9 @@ Arrays = Mapping[str, np.ndarray]
 class NADE(nn.Module):
     """A loop over the elements, on running activations; `sample` too."""
 
-    def __init__(self, shape: list[int], hidden: int):
+    def __init__(self, shape: list[int], hidden: int, unit=torch.sigmoid):
         super().__init__()
-        self.shape, dim = shape, math.prod(shape)
+        self.shape, self.unit, dim = shape, unit, math.prod(shape)
         self.w = nn.Parameter(0.01 * torch.randn(dim, hidden))
         self.v = nn.Parameter(0.01 * torch.randn(dim, hidden))
         self.b = nn.Parameter(torch.zeros(dim))
@@ -35,7 +36,7 @@ class NADE(nn.Module):
         elements = x.flatten(1).t().contiguous().unbind()
         a, dots = self.c.expand(len(x), -1), []
         for value, w, v in zip(elements, self.w.unbind(), self.v.unbind(), strict=True):
-            dots.append(torch.sigmoid(a) @ v)
+            dots.append(self.unit(a) @ v)
             a = torch.addr(a, value, w)
         return (torch.stack(dots, dim=1) + self.b).view(-1, *self.shape[:2])
 
@@ -43,7 +44,7 @@ class NADE(nn.Module):
         """Draws [num, D]."""
         a, values = self.c.expand(num, -1), []
         for w, v, b in zip(self.w.unbind(), self.v.unbind(), self.b.unbind(), strict=True):
-            values.append(torch.bernoulli(torch.sigmoid(torch.sigmoid(a) @ v + b)))
+            values.append(torch.bernoulli(torch.sigmoid(self.unit(a) @ v + b)))
             a = torch.addr(a, values[-1], w)
         return torch.stack(values, dim=1)
 
@@ -277,6 +278,7 @@ def _put_conv(conv, kernel, bias):
 
 MODELS = {
     "nade": NADE,
+    "nade_relu": partial(NADE, unit=torch.relu),
     "pixel_cnn": PixelCNN,
     "gated_pixel_cnn": GatedPixelCNN,
     "diagonal_bilstm": DiagonalBiLSTM,

@@ -27,6 +27,7 @@ def dcgan_celeba(
     smallest: int = 4,
     kernel_size: int = 5,
     smoothing: float = 0.0,
+    share_samples: bool = True,
 ) -> Experiment:
     """A DCGAN.
 
@@ -40,6 +41,7 @@ def dcgan_celeba(
       smallest: least side of the smallest maps.
       kernel_size: of the convolutions.
       smoothing: real targets are 1 - smoothing.
+      share_samples: both players see the same samples in a step, which saves time.
     """
     model = dcgan.build(
         load(data).shape,
@@ -48,6 +50,7 @@ def dcgan_celeba(
         smallest=smallest,
         kernel_size=kernel_size,
         smoothing=smoothing,
+        share_samples=share_samples,
         dtype=settings.precision,
     )
     return Experiment(model, settings, data, (discriminator, generator))

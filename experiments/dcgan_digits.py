@@ -29,6 +29,7 @@ def dcgan_digits(
     smallest: int = 2,
     kernel_size: int = 3,
     smoothing: float = 0.0,
+    share_samples: bool = False,
 ) -> Experiment:
     """A DCGAN.
 
@@ -42,6 +43,7 @@ def dcgan_digits(
       smallest: least side of the smallest maps.
       kernel_size: of the convolutions.
       smoothing: real targets are 1 - smoothing.
+      share_samples: both players see the same samples in a step, which saves time.
     """
     model = dcgan.build(
         load(data).shape,
@@ -50,6 +52,7 @@ def dcgan_digits(
         smallest=smallest,
         kernel_size=kernel_size,
         smoothing=smoothing,
+        share_samples=share_samples,
         dtype=settings.precision,
     )
     return Experiment(model, settings, data, (discriminator, generator))

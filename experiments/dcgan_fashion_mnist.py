@@ -31,6 +31,7 @@ def dcgan_fashion_mnist(
     smallest: int = 4,
     kernel_size: int = 4,
     smoothing: float = 0.0,
+    share_samples: bool = False,
 ) -> Experiment:
     """A DCGAN.
 
@@ -44,6 +45,7 @@ def dcgan_fashion_mnist(
       smallest: least side of the smallest maps.
       kernel_size: of the convolutions.
       smoothing: real targets are 1 - smoothing.
+      share_samples: both players see the same samples in a step, which saves time.
     """
     model = dcgan.build(
         load(data).shape,
@@ -52,6 +54,7 @@ def dcgan_fashion_mnist(
         smallest=smallest,
         kernel_size=kernel_size,
         smoothing=smoothing,
+        share_samples=share_samples,
         dtype=settings.precision,
     )
     return Experiment(model, settings, data, (discriminator, generator))

@@ -25,6 +25,7 @@ def nade_digits(
     optimizer: Optimizer = Optimizer(learning_rate=2e-3, weight_decay=0.1),
     hidden: int = 300,
     ordering: Ordering = Ordering(),
+    activation: str = "sigmoid",
 ) -> Experiment:
     """A NADE on the digits.
 
@@ -34,8 +35,9 @@ def nade_digits(
       optimizer: of the one player.
       hidden: number of hidden units.
       ordering: in which pixels are drawn.
+      activation: of the hidden units: sigmoid or relu.
     """
-    model = NADE(load(data).shape, hidden, ordering)
+    model = NADE(load(data).shape, hidden, ordering, activation)
     return Experiment(model, settings, data, (optimizer,))
 
 

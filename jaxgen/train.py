@@ -22,7 +22,7 @@ import optax
 from jaxgen.errors import ConfigError
 
 Key = jax.Array  # a typed key: jax.random.key(0)
-Batch = Mapping[str, Any]  # {'image': [B, H, W, C], 'label': [B], 'step': []}
+Batch = Mapping[str, Any]  # {'image': [B, H, W, C], 'label': [B], 'step': [], 'key': []}
 Variables = Mapping[str, Any]  # {network: Linen variables}
 Metrics = Mapping[str, jax.Array]  # {name: []}
 Mutated = Mapping[str, Any]  # {network: {collection: new value}}
@@ -41,10 +41,10 @@ class Player:
       name: the player's name; its loss is the model's method `<name>_loss`.
       owns: the networks it moves; gradients exist for their parameters alone.
       loss: `(variables, batch, key) -> (scalar, (metrics, mutated))`. `batch['step']` is the step
-        of the state, for losses with a schedule, and `batch['opt_state']` the state of every
-        player's optimiser, for losses that foresee a move. `mutated` holds new values of
-        collections other than the parameters (batch statistics, pools, chains), `{network:
-        {collection: value}}`.
+        of the state, for losses with a schedule, `batch['opt_state']` the state of every player's
+        optimiser, for losses that foresee a move, and `batch['key']` (in a `train_step`) a key that
+        all players of a step have in common. `mutated` holds new values of collections other than
+        the parameters (batch statistics, pools, chains), `{network: {collection: value}}`.
       tx: the optimiser.
       every: moves on the steps divisible by `every`; on the others it only reports its loss.
     """
@@ -148,6 +148,7 @@ def train_step(
         key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
     data_key, *keys = jax.random.split(key, 1 + len(players))
     batch = prepare(batch, data_key) if prepare else batch
+    batch = {**batch, "key": jax.random.fold_in(data_key, 1)}
 
     new, metrics = state, {}
     for player, player_key in zip(players, keys, strict=True):

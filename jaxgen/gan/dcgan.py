@@ -147,7 +147,7 @@ def build(
       smallest: least side of the smallest maps.
       kernel_size: of the convolutions.
       dtype: what the networks compute in.
-      **settings: of `GAN`: cost, smoothing, prior, r1, discriminator_moves.
+      **settings: of `GAN`: cost, smoothing, prior, r1, discriminator_moves, share_samples.
 
     Raises:
       ConfigError: the sides cannot be halved even once, or no image.

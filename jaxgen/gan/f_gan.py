@@ -50,9 +50,11 @@ class FGAN:
     prior: Prior = "normal"
     discriminator_moves: ClassVar[int] = 1
     r1: ClassVar[float] = 0.0
+    share_samples: ClassVar[bool] = False
 
     range, init, players = GAN.range, GAN.init, GAN.players
     discriminator_loss, generator_loss = GAN.discriminator_loss, GAN.generator_loss
+    noise_key = GAN.noise_key
     generate, judge, penalty = GAN.generate, GAN.judge, GAN.penalty
     latents, decode, logits, sample = GAN.latents, GAN.decode, GAN.logits, GAN.sample
 

@@ -50,6 +50,8 @@ class GAN:
       prior: of z: N(0, I), or uniform on [-1, 1].
       r1: gamma, the weight of `losses.r1_penalty`.
       discriminator_moves: for each of the generator.
+      share_samples: both players see the same noise in a step, as in PyTorch's example; if the
+        discriminator moves first, the samples are then computed once.
     """
 
     shape: tuple[int, ...]
@@ -61,6 +63,7 @@ class GAN:
     prior: Prior = "normal"
     r1: float = 0.0
     discriminator_moves: int = 1
+    share_samples: bool = False
 
     def __post_init__(self):
         require_positive(latent_dim=self.latent_dim, discriminator_moves=self.discriminator_moves)
@@ -109,7 +112,7 @@ class GAN:
         x, (fake_key, real_key, judge_key) = batch["image"], jax.random.split(key, 3)
         judge_key, penalty_key = jax.random.split(judge_key)
         if samples is None:
-            samples, _ = self.generate(variables, fake_key, len(x))
+            samples, _ = self.generate(variables, self.noise_key(batch, fake_key), len(x))
         real, mutated = self.judge(variables, x, real_key)
         fake, _ = self.judge(variables, samples, judge_key)
         penalty = self.penalty(variables, x, samples, penalty_key)
@@ -121,9 +124,14 @@ class GAN:
     ) -> tuple[Array, tuple[Metrics, Mutated]]:
         """The cost of G; its own statistics move along, those of D do not."""
         fake_key, _, judge_key = jax.random.split(key, 3)
-        fake, mutated = self.generate(variables, fake_key, len(batch["image"]))
+        fake_key, num = self.noise_key(batch, fake_key), len(batch["image"])
+        fake, mutated = self.generate(variables, fake_key, num)
         logits, _ = self.judge(variables, fake, judge_key)
         return self.game.generator(logits), ({}, {"generator": mutated})
+
+    def noise_key(self, batch: Batch, own: Key) -> Key:
+        """Of a move's samples: the player's own, or the one that the players share."""
+        return batch["key"] if self.share_samples else own
 
     def penalty(
         self, variables: Variables, x: Float[Array, "b ..."], samples: Array, key: Key

@@ -53,9 +53,11 @@ class PacGAN:
     prior: Prior = "normal"
     discriminator_moves: int = 1
     r1: ClassVar[float] = 0.0
+    share_samples: ClassVar[bool] = False
 
     game, range, players = GAN.game, GAN.range, GAN.players
     discriminator_loss, generator_loss = GAN.discriminator_loss, GAN.generator_loss
+    noise_key = GAN.noise_key
     generate, penalty = GAN.generate, GAN.penalty
     latents, decode, sample = GAN.latents, GAN.decode, GAN.sample
 

@@ -51,9 +51,10 @@ class UnrolledGAN:
     prior: Prior = "normal"
     smoothing: ClassVar[float] = 0.0
     r1: ClassVar[float] = 0.0
+    share_samples: ClassVar[bool] = False
 
     game, range, init = GAN.game, GAN.range, GAN.init
-    discriminator_loss = GAN.discriminator_loss
+    discriminator_loss, noise_key = GAN.discriminator_loss, GAN.noise_key
     generate, judge, penalty = GAN.generate, GAN.judge, GAN.penalty
     latents, decode, logits, sample = GAN.latents, GAN.decode, GAN.logits, GAN.sample
 

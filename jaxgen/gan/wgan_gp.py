@@ -47,9 +47,11 @@ class WGANGP:
     discriminator_moves: int = 5
     prior: Prior = "normal"
     game: ClassVar[losses.Cost] = losses.COSTS["wasserstein"]
+    share_samples: ClassVar[bool] = False
 
     range, init, players = GAN.range, GAN.init, GAN.players
     discriminator_loss, generator_loss = GAN.discriminator_loss, GAN.generator_loss
+    noise_key = GAN.noise_key
     generate, judge = GAN.generate, GAN.judge
     latents, decode, logits, sample = GAN.latents, GAN.decode, GAN.logits, GAN.sample
 

@@ -36,16 +36,23 @@ def direct_log_prob(model, variables, x):
     p, x = variables["nade"]["params"], x.reshape(x.shape[0], -1)
     before = jnp.asarray(earlier(model.order), x.dtype)  # [i, j]: j comes before i
     a = p["c"] + jnp.einsum("ij,bj,hj->bih", before, x, p["W"])
-    logits = (jax.nn.sigmoid(a) * p["V"]).sum(axis=-1) + p["b"]
+    unit = {"sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}[model.activation]
+    logits = (unit(a) * p["V"]).sum(axis=-1) + p["b"]
     return (x * logits - jax.nn.softplus(logits)).sum(axis=-1)
 
 
 @pytest.mark.parametrize(  # 7 does not go into whole blocks, 12 does
-    ("dim", "ordering"), [(1, ORDERS[0]), (7, ORDERS[1]), (12, ORDERS[0])]
+    ("dim", "ordering", "activation"),
+    [
+        (1, ORDERS[0], "sigmoid"),
+        (7, ORDERS[1], "sigmoid"),
+        (12, ORDERS[0], "sigmoid"),
+        (12, ORDERS[1], "relu"),
+    ],
 )
-def test_values_and_gradients_are_those_of_the_direct_form(dim, ordering):
+def test_values_and_gradients_are_those_of_the_direct_form(dim, ordering, activation):
     with jax.enable_x64(True):
-        model = NADE((dim,), 5, ordering)
+        model = NADE((dim,), 5, ordering, activation)
         variables, x = parameters(model), examples(model) + 0.25
 
         def both(log_prob):
@@ -98,10 +105,11 @@ def test_the_weights_of_the_last_element_have_no_gradient(ordering):
     np.testing.assert_array_equal(np.flatnonzero(~moved), model.order[-1:])
 
 
-def test_running_activations_give_the_logits_of_the_full_pass():
+@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
+def test_running_activations_give_the_logits_of_the_full_pass(activation):
     """With real values that are a function of the logits, equal values mean equal logits."""
     with jax.enable_x64(True):
-        model = NADE((3, 4, 1), 6, Ordering("column"))
+        model = NADE((3, 4, 1), 6, Ordering("column"), activation)
         variables = parameters(model)
 
         def choose(site, params):
@@ -130,6 +138,11 @@ def test_the_backward_pass_takes_little_memory():
 def test_sizes_are_positive():
     with pytest.raises(ConfigError, match=r"hidden: got 0, expected sizes >= 1"):
         NADE((4,), 0)
+
+
+def test_another_activation_is_refused():
+    with pytest.raises(ConfigError, match=r"activation: got 'tanh', expected one of sigmoid, relu"):
+        NADE((4,), 3, activation="tanh")
 
 
 @pytest.mark.slow
