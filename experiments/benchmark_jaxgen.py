@@ -132,6 +132,7 @@ def stepping(
     steps: int,
     longest: int,
     prepare: Callable[..., Any] | None = None,
+    guard: bool = True,
 ) -> Callable[[], Any]:
     """A function that takes `steps` steps on resident arrays {name: [N, ...]}.
 
@@ -141,10 +142,11 @@ def stepping(
       steps: in a block, a multiple of `longest`.
       longest: steps in a dispatch.
       prepare: as of `train_step`.
+      guard: look for NaN, as the loop does.
     """
     mesh, size = parallel.device_mesh(), trained.settings.batch_size
     step = partial(train_step, trained.players(), prepare=prepare)
-    dispatch = parallel.jit_steps(step, mesh, resident=True)
+    dispatch = parallel.jit_steps(step, mesh, resident=True, guard=guard)
     state = jax.jit(trained.fresh_state)(jax.random.key(trained.settings.seed))
     state = parallel.replicate(state, mesh)
     arrays = parallel.replicate(dict(arrays), mesh)
@@ -153,10 +155,13 @@ def stepping(
     sharding = NamedSharding(mesh, PartitionSpec(None, parallel.AXIS))
     items = [jax.device_put(x, sharding) for x in items]
 
+    taken = 0
+
     def block():
-        nonlocal state
+        nonlocal state, taken
         for i in range(steps // longest):
-            state, metrics = dispatch(state, arrays, items[i % len(items)])
+            state, metrics = dispatch(state, arrays, items[i % len(items)], taken)
+            taken += longest
         return jax.block_until_ready((state, metrics))
 
     return block

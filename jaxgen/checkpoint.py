@@ -1,26 +1,30 @@
 """Checkpoints: a TrainState and a record of what it belongs to, on disk.
 
 A checkpoint is one atomic Orbax commit of `state` (arrays) and `record` (JSON: what the caller
-gives, and each array's shape, dtype and crc32, for Orbax has no checksum over array data and casts
-dtypes silently). Reading goes from the newest step to the oldest and takes the first that is whole.
+gives, and each array's seal). Reading goes from the newest step to the oldest and takes the first
+that is whole.
 """
 
+import math
 import shutil
+import stat
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxgen.errors import CheckpointError, NonFiniteError, StorageError
+from jaxgen.migrate import FORMAT, migrated
+from jaxgen.seal import differences, named_leaves, not_finite, num_bytes, seals
 from jaxgen.train import TrainState
 
-FORMAT = 1
+QUARANTINE = "quarantine"
 _REFUSALS = (OSError, ValueError)  # TensorStore says RESOURCE_EXHAUSTED as a ValueError
+_TEMPORARY = "*.orbax-checkpoint-tmp*"
+_MAX_JSON = 2**24  # bytes of a file that is parsed whole
 
 
 class Checkpoints:
@@ -28,49 +32,53 @@ class Checkpoints:
 
     Args:
       folder: made if it is not there.
-      keep: how many of the newest to keep.
+      keep: how many of the newest to keep; the one of the best score stays besides.
       read_only: change nothing in the folder.
     """
 
     def __init__(self, folder: Path, *, keep: int = 2, read_only: bool = False):
-        self.folder, self._read_only = folder.resolve(), read_only
+        self.folder, self._read_only, self._keep = folder.resolve(), read_only, keep
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
-            create=not read_only,
-            cleanup_tmp_directories=not read_only,
-            read_only=read_only,
+            create=not read_only, cleanup_tmp_directories=not read_only, read_only=read_only
         )
         try:
             self._manager = ocp.CheckpointManager(self.folder, options=options)
-        except OSError as error:
+        except _REFUSALS as error:
             raise self._refused(error) from error
+        self._scores: dict[int, float] = {}
+        self._needed = 0
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *error: object) -> None:
         try:
-            self._manager.wait_until_finished()
-        except _REFUSALS as failure:
-            raise self._refused(failure) from failure
+            self.wait()
         finally:
             self._manager.close()
 
-    def save(self, state: TrainState, record: dict[str, Any]) -> None:
+    def save(self, state: TrainState, record: dict[str, Any], score: float | None = None) -> None:
         """Commits the state in the background, unless its step is there already.
+
+        Args:
+          state: arrays, all finite.
+          record: plain JSON.
+          score: on the validation split, higher is better; None or not finite: not known.
 
         Raises:
           NonFiniteError: an array is not finite; what was saved before stays.
-          StorageError: the disk refused it.
+          StorageError: the disk refused it, or the save before it.
         """
         step = int(state.step)
-        if step in self._manager.all_steps():
+        self.wait()
+        if step in self.steps():
             return
-        leaves = named_leaves(state)
-        bad = [name for name, leaf in leaves.items() if not _is_finite(leaf)]
+        bad = not_finite(state)
         if bad:
-            raise NonFiniteError(f"step {step} was not saved: {bad[0]} is not finite")
-        record = {**record, "format": FORMAT, "leaves": {n: _seal(x) for n, x in leaves.items()}}
+            raise NonFiniteError(f"step {step} was not saved: {bad} is not finite")
+        score = score if score is not None and math.isfinite(score) else None
+        record = {**record, "format": FORMAT, "score": score, "leaves": seals(state)}
+        self._require_room(num_bytes(state))
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
         )
@@ -79,36 +87,68 @@ class Checkpoints:
         except _REFUSALS as error:
             raise self._refused(error) from error
 
+    def check(self) -> None:
+        """Raises StorageError if the save in the background has failed; costs nothing."""
+        try:
+            self._manager.check_for_errors()
+        except _REFUSALS as error:
+            raise self._refused(error) from error
+
+    def wait(self) -> None:
+        """Until the last save is on disk; then older ones go. Raises StorageError."""
+        try:
+            self._manager.wait_until_finished()
+        except _REFUSALS as error:
+            raise self._refused(error) from error
+        if not self._read_only:
+            self._retire()
+
     def steps(self) -> list[int]:
-        """The committed steps, newest first."""
-        return sorted(self._manager.all_steps(), reverse=True)
+        """The committed steps, newest first; links and other names are no steps."""
+        return [
+            step
+            for step in sorted(self._manager.all_steps(), reverse=True)
+            if (self.folder / str(step)).is_dir() and not (self.folder / str(step)).is_symlink()
+        ]
+
+    def best(self) -> tuple[int, float] | None:
+        """(step, score) of the best score that is on disk, or None."""
+        for step in self.steps():
+            if step not in self._scores:
+                self._scores[step] = self._score(step)
+        found = [(self._scores[step], step) for step in self.steps()]
+        score, step = max(found, default=(-math.inf, 0))
+        return None if score == -math.inf else (step, score)
 
     def record(self, step: int) -> dict[str, Any]:
-        """The JSON of a step. Raises CheckpointError."""
+        """The JSON of a step, in today's format. Raises CheckpointError."""
+        self._require_plain(step)
         args = ocp.args.Composite(record=ocp.args.JsonRestore())
         try:
             record = self._manager.restore(step, args=args)["record"]
         except Exception as error:  # Orbax raises many kinds, bare Exception among them
             raise self._damaged(step, "record", error) from error
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise CheckpointError(f"{self.folder}/{step}: record: not of format {FORMAT}")
+        try:
+            record = migrated(record)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.folder}/{step}: record: {error}") from error
         leaves = record.get("leaves")
         if not isinstance(leaves, dict) or not all(isinstance(x, dict) for x in leaves.values()):
             raise CheckpointError(f"{self.folder}/{step}: record: damaged: no table of arrays")
         return record
 
     def restore(self, step: int, target: TrainState) -> TrainState:
-        """The state of a step, compared with its record leaf by leaf.
+        """The state of a step, compared with its record leaf by leaf, before and after reading.
 
         Args:
           step: one of `steps()`.
           target: the expected tree; its leaves may be `ShapeDtypeStruct`s.
 
         Raises:
-          CheckpointError: damaged, or of another model; names the first leaf that differs.
+          CheckpointError: damaged, or of another model; names the leaves that differ.
         """
-        seals = self.record(step)["leaves"]
-        self._compare(step, seals, target, lambda leaf: _seal(leaf, crc32=False))
+        recorded = self.record(step)["leaves"]
+        self._require_same(step, seals(target, crc32=False), recorded)
         # On one device, whatever the topology that wrote it; the caller spreads it.
         here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         placed = jax.tree.map(
@@ -116,10 +156,16 @@ class Checkpoints:
         )
         args = ocp.args.Composite(state=ocp.args.StandardRestore(placed))
         try:
+            self._require_shapes(step, target)
             state = self._manager.restore(step, args=args)["state"]
+        except CheckpointError:
+            raise
         except Exception as error:  # a flipped bit in compressed data is a bare Exception
             raise self._damaged(step, "state", error) from error
-        self._compare(step, seals, state, _seal)
+        self._require_same(step, seals(state), recorded)
+        bad = not_finite(state)
+        if bad:
+            raise CheckpointError(f"{self.folder}/{step}: {bad} is not finite")
         return state
 
     def restore_newest(
@@ -133,7 +179,7 @@ class Checkpoints:
 
         Raises:
           CheckpointError: there are steps, and none is whole. A damaged step that is passed over is
-            a warning of one line, and renamed `STEP.damaged` unless the folder is only read.
+            a warning of one line, and moved to `quarantine` unless the folder is only read.
         """
         steps, damaged = self.steps() if only is None else [only], []
         for step in steps:
@@ -149,33 +195,78 @@ class Checkpoints:
                 return state
         return None
 
-    def _compare(self, step, seals, tree, seal):
-        found = {name: seal(leaf) for name, leaf in named_leaves(tree).items()}
-        different = sorted(found.keys() ^ seals.keys())
-        if different:
-            raise CheckpointError(f"{self.folder}/{step}: of another model: {different[0]}")
-        for name, value in found.items():
-            wrong = [k for k in value if value[k] != seals[name].get(k)]
-            if wrong:
+    def _retire(self):
+        """Deletes what is neither among the newest nor the best."""
+        best = self.best()
+        for step in self.steps()[self._keep :]:
+            if best is None or step != best[0]:
+                self._manager.delete(step)
+                self._scores.pop(step, None)
+
+    def _score(self, step):
+        try:
+            score = self.record(step).get("score")
+        except CheckpointError:
+            return -math.inf
+        known = isinstance(score, int | float) and math.isfinite(score)
+        return float(score) if known else -math.inf
+
+    def _require_same(self, step, found, recorded):
+        difference = differences(found, recorded)
+        if difference:
+            raise CheckpointError(f"{self.folder}/{step}: {difference}")
+
+    def _require_shapes(self, step, target):
+        """What the arrays' own files say, before one of them is read: it might be a bomb."""
+        with ocp.StandardCheckpointer() as reader:
+            stored = reader.metadata(self.folder / str(step) / "state").item_metadata
+        found = {name: tuple(leaf.shape) for name, leaf in named_leaves(dict(stored.tree)).items()}
+        for name, leaf in named_leaves(
+            jax.eval_shape(lambda t: jax.tree.map(_data, t), target)
+        ).items():
+            if found.get(name) != leaf.shape:
+                got = found.get(name, "not there")
                 raise CheckpointError(
-                    f"{self.folder}/{step}: {name}: {wrong[0]} is {seals[name].get(wrong[0])}, "
-                    f"expected {value[wrong[0]]}"
+                    f"{self.folder}/{step}: {name}: shape on disk is {got}, expected {leaf.shape}"
                 )
 
+    def _require_plain(self, step):
+        """Files and folders only, and no JSON too long to be parsed."""
+        root = self.folder / str(step)
+        if root.is_symlink() or not root.is_dir():
+            raise CheckpointError(f"{root}: no folder")
+        for path in root.rglob("*"):
+            info = path.lstat()
+            if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
+                raise CheckpointError(f"{root}: {path.name!r} is neither a file nor a folder")
+            if path.parent.name != "d" and info.st_size > _MAX_JSON:
+                raise CheckpointError(f"{root}: {path.name!r} has {info.st_size} bytes")
+
     def _set_aside(self, steps):
-        """Renames damaged steps: Orbax writes no step up to the newest that is there."""
+        """Moves damaged steps away: Orbax writes no step up to the newest that is there."""
         if self._read_only or not steps:
             return
+        (self.folder / QUARANTINE).mkdir(exist_ok=True)
         for step in steps:
-            target = self.folder / f"{step}.damaged"
+            target = self.folder / QUARANTINE / str(step)
             shutil.rmtree(target, ignore_errors=True)
             (self.folder / str(step)).rename(target)
         self._manager.reload()
 
+    def _require_room(self, needed):
+        self._needed = needed
+        if shutil.disk_usage(self.folder).free < needed:
+            raise self._refused("the disk is full")
+
     def _refused(self, error):
+        """A StorageError; what an unfinished save left is removed."""
         free = shutil.disk_usage(self.folder if self.folder.exists() else "/").free
-        reason = str(error).splitlines()[0][:200]
-        return StorageError(f"{self.folder}: not written ({free / 2**20:.0f} MiB free): {reason}")
+        for path in self.folder.glob(_TEMPORARY) if not self._read_only else ():
+            shutil.rmtree(path, ignore_errors=True)
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        return StorageError(
+            f"{self.folder}: not written ({self._needed:,} bytes needed, {free:,} free): {reason}"
+        )
 
     def _damaged(self, step, item, error):
         lines = str(error).partition(". See full TensorStore")[0].splitlines()
@@ -183,26 +274,7 @@ class Checkpoints:
         return CheckpointError(f"{self.folder}/{step}: {item}: damaged: {reason}")
 
 
-def named_leaves(tree: Any) -> dict[str, Any]:
-    """{path: leaf}, for messages and checksums."""
-    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
-
-
-def _host(leaf):
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
-
-
-def _seal(leaf, *, crc32=True):
-    """What is recorded of an array: enough to know it again."""
-    seal = {"shape": list(leaf.shape), "dtype": str(leaf.dtype)}
-    if crc32:
-        seal["crc32"] = zlib.crc32(np.ascontiguousarray(_host(leaf)))
-    return seal
-
-
-def _is_finite(leaf):
-    leaf = _host(leaf)
-    return not np.issubdtype(leaf.dtype, np.floating) or bool(np.isfinite(leaf).all())
+def _data(leaf):
+    """Keys by their data, as they are stored."""
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf

@@ -1,8 +1,9 @@
 """The command line: `jaxgen VERB RUN`, and `launch` for the recipes.
 
 Exit codes: 0 done; 1 a law of `jaxgen check` failed, or a defect of jaxgen; 2 a wrong flag or
-setting; 3 data; 4 no run there, or a damaged checkpoint; 5 a value that is not finite; 6 the disk;
-130 interrupted. An error is one to three lines; `--debug` shows its traceback.
+setting, or a run folder that is in use; 3 data; 4 no run there, or a damaged checkpoint; 5 a value
+that is not finite; 6 the disk; 75 asked to leave by a signal, nothing lost: start it again; 130
+interrupted twice. An error is one to three lines; `--debug` shows its traceback.
 
 Nothing heavy is imported at the top, so that `jaxgen --help` answers at once.
 """
@@ -24,6 +25,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from jaxgen import signals
 from jaxgen.errors import ConfigError, JaxgenError
 
 _DEBUG = "--debug"
@@ -40,6 +42,11 @@ class Workplace:
     """The run folder; started again in it, a run goes on."""
     tensorboard: bool = False
     """Write TensorBoard event files too."""
+    on_nan: str = "stop"
+    """At a step whose loss or gradient is not finite: stop, or skip:K to leave out up to K."""
+    distributed: bool = False
+    """One of several processes; the cluster, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID say which (docs/scaling.md)."""
 
 
 def launch(recipe: Callable[..., Any], argv: list[str] | None = None) -> int:
@@ -71,15 +78,19 @@ def launch(recipe: Callable[..., Any], argv: list[str] | None = None) -> int:
             description=recipe.__doc__.partition("\n\n")[0],
         )
         _prepare_jax()
-        from jaxgen import loop
+        from jaxgen import loop, parallel
+        from jaxgen.stepping import OnNaN
 
-        loop.run(
-            chosen.recipe(),
-            chosen.place.workdir,
-            recipe=name,
-            command=f"{prog} {shlex.join(argv)}".strip(),
-            tensorboard=chosen.place.tensorboard,
-        )
+        place, on_nan = chosen.place, OnNaN.parse(chosen.place.on_nan)
+        with parallel.processes() if place.distributed else contextlib.nullcontext():
+            loop.run(
+                chosen.recipe(),
+                place.workdir,
+                recipe=name,
+                command=f"{prog} {shlex.join(argv)}".strip(),
+                tensorboard=place.tensorboard,
+                on_nan=on_nan,
+            )
         return 0
 
     return _guarded(act, argv)
@@ -157,12 +168,13 @@ def _guarded(act, argv):
     """Runs `act`; an error becomes its message and its exit code."""
     debug = _DEBUG in argv
     try:
-        return act([word for word in argv if word != _DEBUG])
+        with signals.caught():
+            return act([word for word in argv if word != _DEBUG])
     except JaxgenError as error:
         if debug:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; a recipe goes on from its last checkpoint", file=sys.stderr)
-        return 130
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

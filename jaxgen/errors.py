@@ -39,3 +39,9 @@ class StorageError(JaxgenError):
     """A file that could not be written: a full disk, a folder without permission."""
 
     exit_code = 6
+
+
+class PreemptedError(JaxgenError):
+    """A signal asked the process to leave. What was finished is saved; start it again to go on."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: submit it again

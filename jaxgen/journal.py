@@ -1,19 +1,24 @@
 """What a run tells: `metrics.jsonl` always, a progress line for a person, TensorBoard if asked."""
 
+import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from jaxgen.errors import ConfigError, NonFiniteError, StorageError
+from jaxgen.errors import ConfigError, StorageError
 from jaxgen.experiment import Settings
 from jaxgen.files import write_file
+
+Window = Mapping[str, list[float]]  # {metric: [of each step since the last line]}
 
 
 class Journal:
@@ -23,23 +28,38 @@ class Journal:
       folder: the run folder.
       settings: of the run.
       begin: the step the run goes on from; later lines of an earlier process are cut off.
+      window: what `window()` was at that step.
       tensorboard: write event files too; needs the extra `tensorboard`.
+      silent: write and say nothing; of several processes one does.
     """
 
-    def __init__(self, folder: Path, settings: Settings, *, begin: int, tensorboard: bool = False):
-        self._path = folder / "metrics.jsonl"
-        kept = _cut(self._path, begin)
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        *,
+        begin: int,
+        window: Window | None = None,
+        tensorboard: bool = False,
+        silent: bool = False,
+    ):
+        self._silent = silent
+        self._path = Path(os.devnull) if silent else folder / "metrics.jsonl"
+        kept = [] if silent else _cut(self._path, begin)
+        self._told = {line["split"] for line in kept if line["step"] == begin}
         self._origin = time.monotonic() - (kept[-1]["seconds"] if kept else 0.0)
-        self._events = _event_writer(folder) if tensorboard else None
+        self._events = _event_writer(folder) if tensorboard and not silent else None
         try:
-            self._file = self._path.open("a")
+            self._file = self._path.open("ab", buffering=0)
         except OSError as error:
             raise StorageError(f"{self._path}: not written: {error.strerror}") from error
-        self._bar = _progress_bar() if sys.stderr.isatty() else None
+        self._bar = _progress_bar() if sys.stderr.isatty() and not silent else None
         if self._bar:
             self._task = self._bar.add_task("compiling", total=settings.steps, completed=begin)
         self._steps, self._batch_size, self._step = settings.steps, settings.batch_size, begin
-        self._window: list[Mapping[str, jax.Array]] = []  # of the dispatches since the last line
+        # of the dispatches since the last line
+        self._window: list[Mapping[str, Any]] = [_arrays(window)] if window else []
+        self._unwritten: list[str] = []  # lines that the disk refused
         self._mark, self._timed = time.monotonic(), 0  # when and how many steps were timed
 
     def __enter__(self) -> "Journal":
@@ -58,7 +78,7 @@ class Journal:
         """A line that stays."""
         if self._bar:
             self._bar.console.print(text, highlight=False)
-        else:
+        elif not self._silent:
             print(text, file=sys.stderr, flush=True)
 
     def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
@@ -76,46 +96,59 @@ class Journal:
         """Starts the clock of the training speed again after a pause for something else."""
         self._mark, self._timed = time.monotonic(), 0
 
-    def flush(self) -> None:
-        """Writes and shows the means over the steps since the last line.
+    def told(self, split: str) -> bool:
+        """Whether the step the run goes on from has a line of this split already."""
+        return split in self._told
 
-        Raises:
-          NonFiniteError: a metric of one of these steps is NaN or infinite.
-        """
+    def window(self) -> Window:
+        """The metrics of the steps since the last line, as plain JSON."""
+        return {name: values.tolist() for name, values in self._series().items()}
+
+    def flush(self) -> float:
+        """Writes and shows the means over the steps since the last line; the seconds they took."""
         if not self._window:
-            return
-        window = jax.device_get(self._window)
+            return 0.0
+        series, seconds = self._series(), time.monotonic() - self._mark
         self._window = []
-        series = {name: np.concatenate([part[name] for part in window]) for name in window[0]}
-        self._require_finite(series)
-        rate = self._timed * self._batch_size / (time.monotonic() - self._mark)
+        rate = self._timed * self._batch_size / seconds
         self.resume()
         values = {name: round(float(x.mean(dtype=np.float64)), 6) for name, x in series.items()}
         self.write("train", values | {"images_per_second": round(rate, 1)} if rate else values)
         self._show(values, rate)
+        return seconds
 
     def write(self, split: str, values: Mapping[str, float]) -> None:
-        """One line of metrics at the current step. Raises StorageError if the disk refuses it."""
+        """One line of metrics at the current step; if the disk refuses it, with the next one."""
         seconds = round(time.monotonic() - self._origin, 3)
         line = {"step": self._step, "split": split, **values, "seconds": seconds}
+        self._unwritten.append(json.dumps(line) + "\n")
         try:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise StorageError(f"{self._path}: not written: {error}") from error
+            self._append()
+        except StorageError as error:
+            self.say(f"warning: {error}")
         for name, value in values.items() if self._events else ():
             self._events.add_scalar(f"{split}/{name}", value, self._step)
 
-    def _require_finite(self, series):
-        for name, values in series.items():
-            finite = np.isfinite(values)
-            if not finite.all():
-                first = int(np.argmin(finite))
-                raise NonFiniteError(
-                    f"step {self._step - len(values) + first + 1}: {name} is {values[first]}. "
-                    "The last checkpoint is kept.\nTry: a smaller --optimizer.learning-rate, or "
-                    "--optimizer.clip-norm 1"
-                )
+    def close(self) -> None:
+        """Raises StorageError if lines could not be written to the end."""
+        if self._unwritten:
+            self._append()
+
+    def _append(self):
+        """Writes what is not written, whole lines or nothing. Raises StorageError."""
+        whole = self._file.tell()
+        try:
+            self._file.write("".join(self._unwritten).encode())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(whole)
+            raise StorageError(f"{self._path}: not written: {error.strerror}") from error
+        self._unwritten = []
+
+    def _series(self):
+        window = jax.device_get(self._window)
+        names = window[0] if window else {}
+        return {name: np.concatenate([np.asarray(p[name]) for p in window]) for name in names}
 
     def _show(self, values, rate):
         named = {"loss": values.get("loss"), **values}  # the loss comes first
@@ -128,6 +161,10 @@ class Journal:
             self._bar.update(self._task, completed=self._step, description=text, refresh=True)
         else:
             self.say(f"step {self._step:>{len(str(self._steps))}}/{self._steps}  {text}")
+
+
+def _arrays(window):
+    return {name: np.asarray(values, np.float32) for name, values in window.items()}
 
 
 def _cut(path, begin):

@@ -4,33 +4,37 @@
 
 Started again in the same folder it goes on from the newest checkpoint, bit for bit: the state holds
 its own key, a batch is a function of (seed, step), and dispatches end at steps that depend on the
-settings alone.
+settings alone. Asked to leave by a signal, it saves the last finished step and raises
+PreemptedError.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import Mesh
 
-from jaxgen import data, gallery, parallel, pictures
+from jaxgen import data, gallery, parallel, pictures, signals
 from jaxgen.checkpoint import Checkpoints
-from jaxgen.data import Dataset, Split
+from jaxgen.data import Dataset
+from jaxgen.errors import JaxgenError, NonFiniteError, PreemptedError, StorageError
 from jaxgen.evaluation import mean_and_error, measure
 from jaxgen.evaluation.guard import alarms, vital_signs, watches
-from jaxgen.experiment import Experiment, Settings, require_fit
+from jaxgen.experiment import Experiment, require_fit
+from jaxgen.files import write_npz
 from jaxgen.folder import CHECKPOINTS, describe, open_folder
 from jaxgen.journal import Journal
-from jaxgen.train import Metrics, TrainState, evaluation_variables, train_step
+from jaxgen.lock import sole_writer
+from jaxgen.status import Status
+from jaxgen.stepping import Dispatch, OnNaN, Stepper
+from jaxgen.train import TrainState, evaluation_variables
 
 VALIDATION_SAMPLES = 20  # importance samples per example while training
 _VALIDATION_EXAMPLES = 1000
+_SCORES = {"log_prob": 1, f"iwae_{VALIDATION_SAMPLES}": 1, "elbo": 1, "squared_error": -1}
 
 
 def run(
@@ -40,6 +44,7 @@ def run(
     recipe: str = "",
     command: str = "",
     tensorboard: bool = False,
+    on_nan: OnNaN = OnNaN(),  # noqa: B008 (frozen)
 ) -> TrainState:
     """Trains up to `settings.steps` and returns the state.
 
@@ -49,53 +54,30 @@ def run(
       recipe: its name, for the record.
       command: how to repeat it, for the record.
       tensorboard: write event files too.
+      on_nan: whether to stop at a step with a NaN, or skip some.
 
     Raises:
-      ConfigError: the folder holds another experiment, or the batch cannot be shared out.
+      ConfigError: the folder holds another experiment, another process trains in it, or the batch
+        cannot be shared out.
       DataError: the data are missing, damaged or not those that the folder's run began with.
       CheckpointError: the folder has checkpoints and none is whole.
-      NonFiniteError: a metric is not finite; the last good checkpoint stays.
-      StorageError: the disk refused a file.
+      NonFiniteError: a loss or a gradient is not finite; the last good checkpoint stays.
+      StorageError: the disk refused the last checkpoint, or the folder itself.
+      PreemptedError: a signal came; the last finished step is saved.
     """
-    settings = experiment.settings
-    mesh = parallel.device_mesh()
-    parallel.require_divisible(settings.batch_size, mesh.size)
-    experiment = replace(experiment, data=data.resolved(experiment.data))
-    dataset = data.load(experiment.data)
-    require_fit(experiment.model, dataset)
     folder = Path(workdir)
-    record = open_folder(folder, experiment, dataset)
-    with Checkpoints(folder / CHECKPOINTS) as checkpoints:
-        state = _first_state(experiment, checkpoints, mesh)
-        begin = int(state.step)
-        if begin < settings.steps:
-            describe(folder, record, recipe, command)
-        journal = Journal(folder, settings, begin=begin, tensorboard=tensorboard)
-        with journal:
-            journal.say(_opening(folder, settings, begin, mesh))
-            if begin < settings.steps:
-                journal.say("compiling")
-            dispatches = _train(experiment, dataset, mesh, state)
-            for state, metrics, before, step in dispatches:
-                journal.add(step, metrics)
-                if before == begin:
-                    journal.compiled()
-                due = partial(_due, before, step, settings.steps)
-                if due(settings.log_every) or due(settings.checkpoint_every):
-                    journal.flush()
-                if due(settings.evaluate_every):
-                    signs = validate(experiment.model, state, dataset)
-                    journal.write("validation", signs)
-                    for line in alarms(signs):
-                        journal.say(line)
-                if due(settings.sample_every):
-                    picture = _picture(experiment.model, state, dataset, step)
-                    pictures.save_png(folder / "samples" / f"step_{step:08}.png", picture)
-                if due(settings.checkpoint_every):
-                    checkpoints.save(state, record)
-                if due(settings.evaluate_every) or due(settings.sample_every):
-                    journal.resume()
-    return state
+    with signals.caught():
+        mesh = parallel.device_mesh()
+        parallel.require_divisible(experiment.settings.batch_size, mesh.size)
+        with _only_here(folder) if folder.is_dir() else nullcontext():
+            experiment = replace(experiment, data=data.resolved(experiment.data))
+            dataset = data.load(experiment.data)
+            require_fit(experiment.model, dataset)
+            record = open_folder(folder, experiment, dataset)
+        with _only_here(folder), Checkpoints(folder / CHECKPOINTS) as checkpoints:
+            session = _Session(experiment, dataset, folder, record, checkpoints)
+            about = partial(describe, folder, record, recipe, command)
+            return session.train(mesh, about, tensorboard, on_nan)
 
 
 def validate(model: Any, state: TrainState, dataset: Dataset) -> dict[str, float]:
@@ -114,9 +96,184 @@ def validate(model: Any, state: TrainState, dataset: Dataset) -> dict[str, float
     return {name: round(value, 7) for name, value in values.items()}
 
 
-def _picture(model, state, dataset, step):
-    key = jax.random.key(0)  # the same latents at every step
-    return gallery.progress(model, evaluation_variables(state), dataset, key, f"step {step}")
+@dataclass
+class _Session:
+    """One process's part of a run."""
+
+    experiment: Experiment
+    dataset: Dataset
+    folder: Path
+    record: dict[str, Any]
+    checkpoints: Checkpoints
+    score: float | None = None  # on the validation split, of the current step
+
+    def train(self, mesh, about, tensorboard, on_nan) -> TrainState:
+        """From the newest checkpoint to the end."""
+        settings = self.experiment.settings
+        state, kept = self._first_state(mesh)
+        begin = int(state.step)
+        self.status = Status(self.folder, steps=settings.steps, begin=begin)
+        self.stepper = Stepper(
+            *(self.experiment, self.dataset, mesh, state),
+            on_nan=on_nan,
+            skipped=kept.get("skipped", 0),
+        )
+        if parallel.is_writer() and begin < settings.steps:
+            about()
+        told = {"begin": begin, "window": kept.get("window"), "tensorboard": tensorboard}
+        told["silent"] = not parallel.is_writer()
+        with Journal(self.folder, settings, **told) as self.journal:
+            self.journal.say(_opening(self.folder, settings, begin, mesh))
+            try:
+                if begin < settings.steps:
+                    self._train(begin)
+                    self._write_status(state="finished", exit_code=0)
+            except JaxgenError as error:
+                self._ended(error)
+                raise
+            self.journal.close()
+        return self.stepper.state
+
+    def _train(self, begin):
+        """All dispatches; a signal waits for the end of one."""
+        self._write_status()
+        together = jax.process_count() > 1  # all must ask each other at the same steps
+        with signals.held() as asked:
+            try:
+                self._owed(begin)
+                self.journal.say("compiling")
+                settle = lambda a, b: bool(self._due(a, b)) or together or asked()  # noqa: E731
+                for dispatch in self.stepper.dispatches(settle):
+                    self._after(dispatch, first=dispatch.start == begin)
+                    if dispatch.settled and parallel.any_process(asked()):
+                        raise signals.preempted()
+            except PreemptedError:
+                self._leave()
+            self._last_save()
+
+    def _due(self, before, step):
+        """What is due at a step: a multiple of its interval, or the last step."""
+        settings = self.experiment.settings
+        names = ("log", "evaluate", "sample", "checkpoint")
+        every = {name: getattr(settings, f"{name}_every") for name in names}
+        return {
+            name for name, n in every.items() if step // n > before // n or step == settings.steps
+        }
+
+    def _after(self, dispatch: Dispatch, *, first: bool):
+        """Metrics always, and what is due."""
+        self.journal.add(dispatch.end, dispatch.metrics)
+        if first:
+            self.journal.compiled()
+        self._check_saves()
+        due = self._due(dispatch.start, dispatch.end) if dispatch.settled else set()
+        if {"log", "checkpoint"} & due:
+            self.status.trained(dispatch.end, self.journal.flush())
+            self._write_status()
+        self.score = None
+        if "evaluate" in due:
+            self._evaluate()
+        if "sample" in due:
+            self._draw(dispatch.end)
+        if "checkpoint" in due:
+            self._save()
+        if {"evaluate", "sample"} & due:
+            self.journal.resume()
+
+    def _owed(self, begin):
+        """What was due at the step the run goes on from, and cut short by a signal."""
+        due = self._due(begin - 1, begin) if begin else set()
+        if "evaluate" in due and not self.journal.told("validation"):
+            self._evaluate()
+        if "sample" in due and not self._picture_path(begin).exists():
+            self._draw(begin)
+
+    def _evaluate(self):
+        with signals.released():
+            if parallel.is_writer():
+                state = parallel.local(self.stepper.state)
+                signs = validate(self.experiment.model, state, self.dataset)
+                self.journal.write("validation", signs)
+                self.score = next((s * signs[n] for n, s in _SCORES.items() if n in signs), None)
+                for line in alarms(signs):
+                    self.journal.say(line)
+
+    def _draw(self, step):
+        with signals.released():
+            if parallel.is_writer():
+                variables = evaluation_variables(parallel.local(self.stepper.state))
+                key = jax.random.key(0)  # the same latents at every step
+                model = self.experiment.model
+                picture = gallery.progress(model, variables, self.dataset, key, f"step {step}")
+                self._unless_full(partial(pictures.save_png, self._picture_path(step), picture))
+
+    def _picture_path(self, step):
+        return self.folder / "samples" / f"step_{step:08}.png"
+
+    def _save(self):
+        more = {"window": self.journal.window(), "skipped": self.stepper.skipped}
+        save = partial(
+            self.checkpoints.save, self.stepper.state, self.record | more, score=self.score
+        )
+        if self._unless_full(save):
+            self.status.saved(int(self.stepper.state.step), self.checkpoints.best())
+
+    def _check_saves(self):
+        self._unless_full(self.checkpoints.check)
+
+    def _unless_full(self, write):
+        """Whether a write succeeded that the run can do without."""
+        try:
+            write()
+        except StorageError as error:
+            self.journal.say(f"warning: {error}; training goes on")
+            return False
+        return True
+
+    def _last_save(self):
+        """Without this one the run has failed. Raises StorageError."""
+        step = int(self.stepper.state.step)
+        try:
+            self.checkpoints.wait()
+        except StorageError as error:
+            self.journal.say(f"warning: {error}; once more")
+        more = {"window": self.journal.window(), "skipped": self.stepper.skipped}
+        self.checkpoints.save(self.stepper.state, self.record | more, score=self.score)
+        self.checkpoints.wait()
+        self.status.saved(step, self.checkpoints.best())
+
+    def _leave(self):
+        """Saves the last finished step and says so."""
+        self._last_save()
+        raise signals.preempted(f"step {int(self.stepper.state.step)} is saved")
+
+    def _ended(self, error):
+        """The status of a run that did not end well, and the batch of a NaN."""
+        state = "preempted" if isinstance(error, PreemptedError) else "failed"
+        if isinstance(error, NonFiniteError) and hasattr(error, "batch"):
+            path = self.folder / f"nonfinite_step_{error.step + 1:08}.npz"
+            self._unless_full(partial(write_npz, path, error.batch))
+        self._write_status(state=state, exit_code=error.exit_code)
+
+    def _write_status(self, **changed):
+        if parallel.is_writer():
+            self._unless_full(partial(self.status.write, **changed))
+
+    def _first_state(self, mesh):
+        """The newest whole checkpoint on the mesh and its record, or a fresh state and {}."""
+        target, kept = self.experiment.abstract_state(), {}
+        state = self.checkpoints.restore_newest(lambda step: target)
+        if state is None:
+            seed = jax.random.key(self.experiment.settings.seed)
+            state = jax.jit(self.experiment.fresh_state)(seed)
+        else:
+            kept = self.checkpoints.record(int(state.step))
+        return parallel.replicate(state, mesh), kept
+
+
+def _only_here(folder):
+    """The lock of the run folder, which one process holds for all."""
+    return sole_writer(folder) if parallel.is_writer() else nullcontext()
 
 
 def _opening(folder, settings, begin, mesh):
@@ -126,68 +283,3 @@ def _opening(folder, settings, begin, mesh):
     devices = f"{mesh.size} {mesh.devices.flat[0].platform} device{'s' if mesh.size > 1 else ''}"
     what = f"going on from step {begin}" if begin else "training"
     return f"{folder}: {what}, {settings.steps} steps of {settings.batch_size} on {devices}"
-
-
-def _due(before, step, last, every):
-    """Whether a multiple of `every`, or the last step, lies in (before, step]."""
-    return step // every > before // every or step == last
-
-
-def _first_state(experiment: Experiment, checkpoints: Checkpoints, mesh: Mesh) -> TrainState:
-    """The newest whole checkpoint on the mesh, or a fresh state."""
-    target = experiment.abstract_state()
-    state = checkpoints.restore_newest(lambda step: target)
-    if state is None:
-        state = jax.jit(experiment.fresh_state)(jax.random.key(experiment.settings.seed))
-    return parallel.replicate(state, mesh)
-
-
-def _train(
-    experiment: Experiment, dataset: Dataset, mesh: Mesh, state: TrainState
-) -> Iterator[tuple[TrainState, Metrics, int, int]]:
-    """Dispatches up to the last step: (state, metrics [K], step before, step after) for each."""
-    settings, split = experiment.settings, dataset.splits["train"]
-    step = partial(
-        train_step,
-        experiment.players(),
-        order=experiment.order,
-        ema_decay=settings.ema_decay,
-        prepare=dataset.prepare,
-    )
-    dispatch = parallel.jit_steps(step, mesh, resident=split.resident is not None)
-    arrays = parallel.replicate(dict(split.resident or {}), mesh)
-    plan = list(_plan(settings, int(state.step), parallel.steps_per_dispatch(state.variables)))
-    with closing(_items(split, settings, plan)) as items:
-        for (start, num), item in zip(plan, items, strict=True):
-            state, metrics = dispatch(state, arrays, item)
-            yield state, metrics, start, start + num
-
-
-def _plan(settings: Settings, step: int, longest: int) -> Iterator[tuple[int, int]]:
-    """(first step, number of steps) of each dispatch: ends wherever something is due.
-
-    The ends depend on the settings alone, not on where a process began, so that a resumed run
-    makes the same dispatches.
-    """
-    every = (
-        longest,
-        settings.log_every,
-        settings.evaluate_every,
-        settings.sample_every,
-        settings.checkpoint_every,
-    )
-    while step < settings.steps:
-        end = min(settings.steps, *((step // n + 1) * n for n in every))
-        yield step, end - step
-        step = end
-
-
-def _items(
-    split: Split, settings: Settings, plan: list[tuple[int, int]]
-) -> Iterator[np.ndarray | dict[str, np.ndarray]]:
-    """What each dispatch takes in: indices [K, B], or batches {name: [K, B, ...]}."""
-    if split.resident is None:
-        yield from data.stream(split, settings.seed, settings.batch_size, plan)
-        return
-    for start, num in plan:
-        yield data.chunk_indices(settings.seed, start, num, settings.batch_size, split.num)

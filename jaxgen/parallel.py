@@ -6,17 +6,21 @@ on 1 or 8 devices. `pmap`: each replica sees its own slice and its own randomnes
 statistics are averaged over the axis by the step itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.errors import ConfigError
-from jaxgen.train import Batch, Metrics, TrainState
+from jaxgen.train import Batch, Metrics, TrainState, all_finite, choose
 
 AXIS = "data"
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -39,8 +43,68 @@ def require_divisible(batch_size: int, num_devices: int) -> None:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """A copy of `tree` on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    """A copy of `tree` (the same in every process) on every device of the mesh."""
+    return _spread(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def shard(items: Any, mesh: Mesh) -> Any:
+    """Arrays [K, B, ...], the same in every process, spread along B."""
+    return _spread(items, NamedSharding(mesh, PartitionSpec(None, AXIS)))
+
+
+def local(tree: Any) -> Any:
+    """Replicated arrays as this process alone may compute with them."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
+def is_writer() -> bool:
+    """Whether this process is the one that writes what all have in common."""
+    return jax.process_index() == 0
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """One of several processes in here, each with its own devices. Raises ConfigError.
+
+    On TPU, under SLURM, Kubernetes and Open MPI, JAX finds the others itself; elsewhere the
+    environment has JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. A process that
+    does not hear of another for JAXGEN_HEARTBEAT seconds (100) ends.
+    """
+    named = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
+    try:
+        given = {key: int(os.environ[name]) for key, name in named.items() if name in os.environ}
+        heartbeat = int(os.environ.get("JAXGEN_HEARTBEAT", "100"))
+        jax.distributed.initialize(**given, heartbeat_timeout_seconds=heartbeat)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(f"--distributed: {str(error).splitlines()[0]}") from error
+    try:
+        yield
+    finally:
+        if sys.exc_info()[1] is None:
+            jax.distributed.shutdown()
+
+
+def any_process(condition: bool) -> bool:
+    """Whether it is true in one of the processes, which all must ask."""
+    if jax.process_count() == 1:
+        return condition
+    return bool(multihost_utils.process_allgather(np.int32(condition)).any())
+
+
+def _spread(tree, sharding):
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def place(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = place(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(place, tree)
 
 
 def jit_step(step: Step, mesh: Mesh) -> Step:
@@ -64,14 +128,20 @@ def jit_step(step: Step, mesh: Mesh) -> Step:
     return run
 
 
-def jit_steps(step: Step, mesh: Mesh, *, resident: bool) -> Callable[..., Any]:
-    """Several steps in one dispatch: `(state, data, items) -> (state, metrics)`.
+def jit_steps(
+    step: Callable[..., Any], mesh: Mesh, *, resident: bool, guard: bool = False
+) -> Callable[..., Any]:
+    """Several steps in one dispatch: `(state, data, items, start) -> (state, metrics)`.
 
     Args:
-      step: one step.
+      step: one step, `partial(train_step, players, ...)`.
       mesh: the devices.
       resident: the data live on the devices: `data` is {name: [N, ...]} and `items` are indices
         [K, B]. Otherwise `data` is {} and `items` are the stacked batches {name: [K, B, ...]}.
+        `start` is the step that the first item is for.
+      guard: leave the state untouched, its step included, if any of the steps would put a NaN or an
+        infinity into it, or if `start` is not its step; the metric 'finite' [K] says so. A single
+        step looks at its gradients, several at what came of them, which takes less time.
 
     Returns:
       A compiled function; its metrics are [K]. A single step (K = 1) is not put into a scan, which
@@ -81,19 +151,30 @@ def jit_steps(step: Step, mesh: Mesh, *, resident: bool) -> Callable[..., Any]:
     sharded = NamedSharding(mesh, PartitionSpec(AXIS))
     stacked = NamedSharding(mesh, PartitionSpec(None, AXIS))
 
-    def one(data, state, item):
+    def batch_of(data, item):
         batch = {name: values[item] for name, values in data.items()} if resident else item
-        return step(state, jax.lax.with_sharding_constraint(batch, sharded))
+        return jax.lax.with_sharding_constraint(batch, sharded)
 
-    def many(state, data, items):
-        if jax.tree.leaves(items)[0].shape[0] == 1:
-            state, metrics = one(data, state, jax.tree.map(lambda x: x[0], items))
-            return state, jax.tree.map(lambda x: x[None], metrics)
-        return jax.lax.scan(partial(one, data), state, items)
+    def one(state, data, items, start):
+        batch = batch_of(data, jax.tree.map(lambda x: x[0], items))
+        state, metrics = step(state, {**batch, "turn": start}, guard=guard)
+        return state, jax.tree.map(lambda x: x[None], metrics)
+
+    def several(old, data, items, start):
+        state, metrics = jax.lax.scan(lambda s, item: step(s, batch_of(data, item)), old, items)
+        if not guard:
+            return state, metrics
+        taken = (old.step == start) & all_finite((metrics, state))
+        num = jax.tree.leaves(items)[0].shape[0]
+        return choose(taken, state, old), {**metrics, "finite": jnp.full(num, taken)}
+
+    def many(state, data, items, start):
+        alone = jax.tree.leaves(items)[0].shape[0] == 1
+        return (one if alone else several)(state, data, items, start)
 
     return jax.jit(
         many,
-        in_shardings=(replicated, replicated, stacked),
+        in_shardings=(replicated, replicated, stacked, replicated),
         out_shardings=(replicated, replicated),
         donate_argnums=0,
     )

@@ -41,7 +41,6 @@ _METHODS = (
     *("encode", "decode", "reconstruct", "squared_error", "conditionals", "complete"),
 )
 _STATIC = ("num", "num_samples")
-_ONCE_IN_VAE = ("Bernoulli", "DiscretizedLogistic", "Gaussian")  # as runs of before 2026-11 say
 
 
 @dataclass(frozen=True)
@@ -123,9 +122,7 @@ def known_classes(extra: Iterable[type] = ()) -> dict[str, type]:
     """The classes that a spec may name: what jaxgen exports, and `extra`."""
     exported = (getattr(package, name) for package in _PACKAGES for name in package.__all__)
     classes = [item for item in exported if isinstance(item, type)]
-    table = class_table([*classes, Experiment, Settings, data.Data, Optimizer, *extra])
-    former = {f"vae.{name}": table[f"observation.{name}"] for name in _ONCE_IN_VAE}
-    return former | table
+    return class_table([*classes, Experiment, Settings, data.Data, Optimizer, *extra])
 
 
 def locate(path: Path) -> tuple[Path, int | None]:

@@ -110,7 +110,7 @@ def update(
     Returns:
       The state after the move, and the loss's metrics with `loss`.
     """
-    changed, opt_state, metrics = _move(player, state, batch, key, axis_name)
+    changed, opt_state, metrics, _ = _move(player, state, batch, key, axis_name)
     return _apply(state, player, changed, opt_state), metrics
 
 
@@ -123,6 +123,7 @@ def train_step(
     ema_decay: float = 0.0,
     prepare: Callable[[Batch, Key], Batch] | None = None,
     axis_name: str | None = None,
+    guard: bool = False,
 ) -> tuple[TrainState, Metrics]:
     """One step of the game: each player moves once.
 
@@ -135,9 +136,12 @@ def train_step(
       ema_decay: fraction of the average kept per step, for a state with `ema`.
       prepare: the data's own randomness (binarisation, dequantisation), `(batch, key) -> batch`.
       axis_name: inside `pmap`, the axis to average over; each replica folds in its index.
+      guard: leave the whole state untouched, its step included, where a metric or a gradient is NaN
+        or infinite, or where `batch['turn']`, if it is there, is not the state's step.
 
     Returns:
       The next state, and metrics as scalars; with several players their names are prefixed.
+      With `guard` the metric 'finite' [] says whether the step was taken.
     """
     if (ema_decay > 0) != (state.ema is not None):
         kept = "keeps no" if state.ema is None else "keeps a"
@@ -150,14 +154,31 @@ def train_step(
     batch = prepare(batch, data_key) if prepare else batch
     batch = {**batch, "key": jax.random.fold_in(data_key, 1)}
 
-    new, metrics = state, {}
+    new, metrics, finite = state, {}, jnp.array(True)
     for player, player_key in zip(players, keys, strict=True):
         seen = state if order == "simultaneous" else new
-        changed, opt_state, reported = _turn(player, seen, batch, player_key, axis_name)
+        changed, opt_state, reported, fine = _turn(player, seen, batch, player_key, axis_name)
+        finite &= fine
         new = _apply(new, player, changed, opt_state)
         prefix = f"{player.name}/" if len(players) > 1 else ""
         metrics |= {prefix + name: value for name, value in reported.items()}
-    return new.replace(step=state.step + 1, ema=_average(new, ema_decay)), metrics
+    new = new.replace(step=state.step + 1, ema=_average(new, ema_decay))
+    if not guard:
+        return new, metrics
+    finite &= all_finite(metrics)
+    taken = finite & (batch.get("turn", state.step) == state.step)
+    return choose(taken, new, state), {**metrics, "finite": taken}
+
+
+def choose(condition: jax.Array, one: TrainState, other: TrainState) -> TrainState:
+    """`one` where the condition [] is true, else `other`."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether no real number in it is NaN or infinite, []."""
+    real = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in real]).all()
 
 
 def _params(variables, player):
@@ -209,7 +230,8 @@ def _move(player, state, batch, key, axis_name):
     changed = {name: dict(value) for name, value in mutated.items()}
     for network in player.owns:
         changed[network] = {**changed.get(network, {}), "params": params[network]}
-    return changed, opt_state, {**metrics, "loss": loss}
+    fine = jnp.isfinite(loss) & all_finite(gradients)
+    return changed, opt_state, {**metrics, "loss": loss}, fine
 
 
 def _mean_statistics(mutated, axis_name):
@@ -232,7 +254,8 @@ def _watch(player, state, batch, key, axis_name):
     for network in player.owns:
         touched[network] = (*touched.get(network, ()), "params")
     changed = {name: {c: state.variables[name][c] for c in cs} for name, cs in touched.items()}
-    return changed, state.opt_state[player.name], {**metrics, "loss": loss}
+    metrics = {**metrics, "loss": loss}
+    return changed, state.opt_state[player.name], metrics, jnp.isfinite(loss)
 
 
 def _average(state, decay):

@@ -17,20 +17,32 @@ FLOORS = (
     {"cli"},
     {"verbs"},
     {"loop", "report", "check", "measurement"},
+    {"stepping"},
     {"run", "gallery", "journal"},
-    {"folder", "checkpoint", "evaluation", "pictures"},
+    {"folder", "checkpoint", "diagnosis", "evaluation", "pictures", "status"},
     {"experiment", "plots", "curves"},
     {"autoregressive", "vae", "gan", "flow", "energy", "diffusion"},  # the families
     {"nn", "losses", "parallel", "optimizer", "data"},
     {"observation", "mixture"},
-    {"train", "distributions", "spec", "files"},
+    {"train", "distributions", "spec", "files", "lock", "migrate", "seal", "signals"},
     {"errors", "memory", "threads", "typing"},
 )
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
-FAMILIES = FLOORS[7]
+FAMILIES = FLOORS[8]
 RIM = {  # who may print, and who may touch files
     "print": {"cli", "verbs", "journal"},
-    "files": {"cli", "verbs", "loop", "journal", "folder", "report", "checkpoint", "files", "data"},
+    "files": {
+        "cli",
+        "verbs",
+        "loop",
+        "journal",
+        "folder",
+        "report",
+        "checkpoint",
+        "files",
+        "lock",
+        "data",
+    },
 }
 READ_OR_WRITE = {"read_text", "read_bytes", "write_text", "write_bytes", "open", "mkdir", "unlink"}
 

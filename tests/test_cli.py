@@ -1,5 +1,7 @@
 """The command line as a process, and the flags of a recipe."""
 
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pytest
 
 from jaxgen.cli import launch, main
 from jaxgen.experiment import CommonFlags, Experiment, Settings
+from jaxgen.stepping import OnNaN
 
 LIGHT = "import sys, jaxgen.cli; {act}; print('jax' in sys.modules, 'flax' in sys.modules)"
 
@@ -94,6 +97,7 @@ def test_a_recipe_runs_at_its_defaults(launched):
         "recipe": "recipe",
         "command": "python -m experiments.recipe",
         "tensorboard": False,
+        "on_nan": OnNaN(),
     }
 
 
@@ -112,13 +116,21 @@ def test_debug_may_stand_anywhere(launched):
     assert launched("--debug", "--steps", "9")[0].settings.steps == 9
 
 
-def test_an_interrupt_is_130_and_says_how_to_go_on(capsys, monkeypatch):
+def test_a_signal_is_75_and_says_how_to_go_on(capsys, monkeypatch):
     from jaxgen import loop
 
     def interrupt(*_, **__):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(loop, "run", interrupt)
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    assert launch(recipe, []) == 130
-    assert "goes on from its last checkpoint" in capsys.readouterr().err
+    assert launch(recipe, []) == 75
+    assert capsys.readouterr().err == "error: SIGINT: nothing was lost. Start it again to go on\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(finished):
+    line = f"{Path(sys.executable).parent}/jaxgen evaluate {finished} | head -1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr

@@ -10,7 +10,7 @@ import sys
 import jax.numpy as jnp
 import pytest
 
-from jaxgen.errors import ConfigError, NonFiniteError
+from jaxgen.errors import ConfigError, StorageError
 from jaxgen.experiment import Settings
 from jaxgen.journal import Journal
 
@@ -122,15 +122,47 @@ def test_time_goes_on_where_it_stopped(tmp_path):
     assert lines(tmp_path)[1]["seconds"] >= 1000
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_metric_that_is_not_finite_is_named_with_its_step(tmp_path, value):
-    with journal(tmp_path, begin=40) as book:
-        book.add(43, {"kl": jnp.ones(3), "loss": jnp.ones(3)})
-        book.add(46, {"kl": jnp.asarray([1.0, value, value]), "loss": jnp.ones(3)})
-        with pytest.raises(NonFiniteError, match=f"step 45: kl is {value}") as error:
-            book.flush()
-    assert len(str(error.value).splitlines()) <= 3
-    assert lines(tmp_path) == []
+def test_the_window_of_a_process_that_left_is_part_of_the_next_line(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    values = [jnp.asarray([0.1, 0.7]), jnp.asarray([1 / 3])]
+    with journal(whole, begin=0) as book:
+        book.add(2, {"loss": values[0]})
+        book.add(3, {"loss": values[1]})
+        book.flush()
+    with journal(parts, begin=0) as book:
+        book.add(2, {"loss": values[0]})
+        window = json.loads(json.dumps(book.window()))
+    with journal(parts, begin=2, window=window) as book:
+        book.add(3, {"loss": values[1]})
+        book.flush()
+    assert lines(parts)[0]["loss"] == lines(whole)[0]["loss"]
+
+
+def test_a_line_that_the_disk_refused_is_written_with_the_next(tmp_path, monkeypatch):
+    with journal(tmp_path, begin=0) as book:
+        file, refused = book._file, OSError(28, "No space left on device")
+        monkeypatch.setattr(book, "_file", Refusing(file, refused))
+        book.write("train", {"loss": 1.0})
+        assert lines(tmp_path) == []
+        with pytest.raises(StorageError, match="No space left"):
+            book.close()
+        monkeypatch.setattr(book, "_file", file)
+        book.write("validation", {"elbo": 2.0})
+    assert [line["split"] for line in lines(tmp_path)] == ["train", "validation"]
+
+
+class Refusing:
+    """A file of a full disk: half of a line, then the error."""
+
+    def __init__(self, file, error):
+        self.file, self.error = file, error
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, content):
+        self.file.write(content[: len(content) // 2])
+        raise self.error
 
 
 def test_plain_lines_without_a_terminal(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from tiny_runs import assert_same, experiment, host, metrics, restored, temporary
 
 import jaxgen
-from jaxgen import data, gallery, loop, parallel
+from jaxgen import data, gallery, loop, parallel, stepping
 from jaxgen.data import split as split_module
 from jaxgen.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from jaxgen.experiment import Settings
@@ -91,7 +92,7 @@ def test_a_run_goes_on_from_the_step_before_a_damaged_one(copied, tfds_dir, fini
     assert_same(state, restored(experiment(dir=tfds_dir, ema_decay=0.5), finished))
     assert metrics(copied) == metrics(finished)
     assert_same(restored(experiment(dir=tfds_dir, ema_decay=0.5), copied), state)
-    assert {path.name for path in (copied / "checkpoints").iterdir()} == {"4", "8", "8.damaged"}
+    assert {path.name for path in (copied / "checkpoints").iterdir()} == {"4", "8", "quarantine"}
 
 
 @pytest.mark.parametrize("name", ["seed", "batch_size", "ema_decay"])
@@ -144,7 +145,7 @@ SETTINGS = Settings(
 
 
 def test_a_dispatch_ends_wherever_something_is_due():
-    plan = list(loop._plan(SETTINGS, 0, 50))
+    plan = list(stepping._plan(SETTINGS, 0, 50))
     ends = {start + num for start, num in plan}
     due = {n for every in (10, 25, 40, 35, 50) for n in range(every, 104, every)} | {103}
     assert ends == due
@@ -153,19 +154,19 @@ def test_a_dispatch_ends_wherever_something_is_due():
 
 @pytest.mark.parametrize("begin", range(35, 103, 35))
 def test_a_plan_from_a_checkpoint_is_the_tail_of_the_plan(begin):
-    whole = list(loop._plan(SETTINGS, 0, 50))
-    assert list(loop._plan(SETTINGS, begin, 50)) == [item for item in whole if item[0] >= begin]
+    whole = list(stepping._plan(SETTINGS, 0, 50))
+    assert list(stepping._plan(SETTINGS, begin, 50)) == [item for item in whole if item[0] >= begin]
 
 
 def test_a_longer_run_begins_with_the_plan_of_the_shorter():
     shorter = replace(SETTINGS, steps=90)
-    whole = list(loop._plan(SETTINGS, 0, 50))
-    assert list(loop._plan(shorter, 0, 50)) == [item for item in whole if sum(item) <= 90]
+    whole = list(stepping._plan(SETTINGS, 0, 50))
+    assert list(stepping._plan(shorter, 0, 50)) == [item for item in whole if sum(item) <= 90]
 
 
 def test_a_finished_plan_is_empty():
-    assert list(loop._plan(SETTINGS, 103, 50)) == []
-    assert list(loop._plan(SETTINGS, 200, 50)) == []
+    assert list(stepping._plan(SETTINGS, 103, 50)) == []
+    assert list(stepping._plan(SETTINGS, 200, 50)) == []
 
 
 def test_a_generated_set_resumes_as_a_finite_one(tmp_path, one_device):
@@ -183,10 +184,13 @@ def test_streamed_data_train_as_resident_ones(tmp_path, tfds_dir, one_device, mo
     data.load.cache_clear()
     try:
         assert data.load(tiny.data).splits["train"].resident is None
-        assert_same(loop.run(tiny, tmp_path / "streamed"), resident)
+        streamed = loop.run(tiny, tmp_path / "streamed")
+        close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-8)  # other fusions
+        jax.tree.map(close, streamed.variables, resident.variables)
     finally:
         data.load.cache_clear()
-    assert metrics(tmp_path / "streamed") == metrics(tmp_path / "resident")
+    both = zip(metrics(tmp_path / "streamed"), metrics(tmp_path / "resident"), strict=True)
+    assert all(a == pytest.approx(b, rel=1e-5) for a, b in both)
 
 
 def test_a_run_on_files_named_relatively_is_evaluated_from_anywhere(tmp_path, monkeypatch):

@@ -26,9 +26,9 @@ def test_steps_of_one_dispatch_are_single_steps_and_resident_data_are_streamed_d
     x = tiny.batch("vae", num=20)["image"]
     items = np.random.default_rng(0).permutation(20)[:16].reshape(2, 8)
     dispatch, state = steps("vae", resident=True)
-    resident, resident_metrics = dispatch(state, {"image": x}, items)
+    resident, resident_metrics = dispatch(state, {"image": x}, items, 0)
     dispatch, state = steps("vae", resident=False)
-    streamed, streamed_metrics = dispatch(state, {}, {"image": x[items]})
+    streamed, streamed_metrics = dispatch(state, {}, {"image": x[items]}, 0)
     tiny.assert_same(resident, streamed)
     tiny.assert_same(resident_metrics, streamed_metrics)
 
@@ -43,7 +43,7 @@ def test_steps_of_one_dispatch_are_single_steps_and_resident_data_are_streamed_d
 def test_a_dispatch_of_one_step_is_that_step():
     x = tiny.batch("vae")["image"]
     dispatch, state = steps("vae", resident=False)
-    one, metrics = dispatch(state, {}, {"image": x[None]})
+    one, metrics = dispatch(state, {}, {"image": x[None]}, 0)
     state, _ = tiny.train("vae", tiny.fresh("vae"), range(1), num_devices=2)
     assert_close(one.variables, state.variables)
     assert metrics["loss"].shape == (1,)

@@ -1,0 +1,75 @@
+"""Seals: what is recorded of every array of a state, enough to know it again.
+
+Orbax has no checksum over array data and casts dtypes silently, so that a flipped bit or another
+model's array would be read without a word. Shape, dtype and crc32 of each leaf tell.
+"""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+Seal = dict[str, Any]  # {'shape': [...], 'dtype': '...', 'crc32': ...}
+_NAMED = 10  # leaves that a message names
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """{path: leaf}, for messages and checksums."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
+
+
+def seals(tree: Any, *, crc32: bool = True) -> dict[str, Seal]:
+    """The seal of each leaf; without crc32 the leaves may be abstract."""
+    return {name: _seal(leaf, crc32) for name, leaf in named_leaves(tree).items()}
+
+
+def not_finite(tree: Any) -> str | None:
+    """The path of the first leaf that holds a NaN or an infinity, or None."""
+    return next((name for name, leaf in named_leaves(tree).items() if not _is_finite(leaf)), None)
+
+
+def differences(found: Mapping[str, Seal], recorded: Mapping[str, Any]) -> str | None:
+    """One line on how two tables of seals differ, None if they agree in all that `found` says."""
+    strange = sorted(found.keys() ^ recorded.keys())
+    if strange:
+        return f"of another model: {_listed(strange)}"
+    wrong = [
+        f"{name}: {field} is {recorded[name].get(field)}, expected {value}"
+        for name, seal in found.items()
+        for field, value in seal.items()
+        if recorded[name].get(field) != value
+    ]
+    return _listed(wrong) if wrong else None
+
+
+def host(leaf: Any) -> np.ndarray:
+    """The numbers of an array; of a key, its data."""
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        leaf = leaf.addressable_data(0)  # replicated over several hosts
+    return np.asarray(leaf)
+
+
+def num_bytes(tree: Any) -> int:
+    """What its arrays take."""
+    return sum(host(leaf).nbytes for leaf in jax.tree.leaves(tree))
+
+
+def _seal(leaf, crc32):
+    seal = {"shape": list(leaf.shape), "dtype": str(leaf.dtype)}
+    return seal | ({"crc32": zlib.crc32(np.ascontiguousarray(host(leaf)))} if crc32 else {})
+
+
+def _is_finite(leaf):
+    leaf = host(leaf)
+    floating = jax.dtypes.issubdtype(leaf.dtype, np.floating)  # bfloat16 too
+    return not floating or bool(np.isfinite(leaf).all())
+
+
+def _listed(items):
+    more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
+    return "; ".join(items[:_NAMED]) + more

@@ -1,0 +1,104 @@
+"""Leaving when asked: SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 (of SLURM, before the time is up).
+
+    with caught():               # a signal raises PreemptedError, where nothing is lost by it
+        ...
+        with held() as asked:    # a signal waits until somebody looks at asked()
+            ...
+            with released():     # in here it raises again
+                ...
+
+A second SIGINT ends the process at once. Python runs a handler between two of its own operations:
+a signal that comes while XLA compiles or a step runs is seen when that returns.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jaxgen.errors import PreemptedError
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+INTERRUPTED_TWICE = 130
+
+
+class _Watch:
+    """Which signal came, and whether it has to wait."""
+
+    asked: int | None = None
+    held = False
+    depth = 0
+
+
+_watch = _Watch()
+
+
+@contextmanager
+def caught() -> Iterator[None]:
+    """Signals raise PreemptedError in here, if this is the main thread and the outermost call."""
+    if threading.current_thread() is not threading.main_thread() or _watch.depth:
+        yield
+        return
+    before = {number: signal.signal(number, _arrived) for number in SIGNALS}
+    _watch.asked, _watch.held, _watch.depth = None, False, 1
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        _watch.depth = 0
+
+
+@contextmanager
+def held() -> Iterator[Callable[[], bool]]:
+    """Signals wait in here; gives a function that says whether one came. Not to be nested."""
+    _watch.held = True
+    try:
+        yield lambda: _watch.asked is not None
+    finally:
+        _watch.held = False
+
+
+@contextmanager
+def released() -> Iterator[None]:
+    """Within `held`, a part that a signal may cut short, also one that came before."""
+    _watch.held = False
+    try:
+        if _watch.asked is not None:
+            raise preempted()
+        yield
+    finally:
+        _watch.held = True
+
+
+def preempted(detail: str = "nothing was lost") -> PreemptedError:
+    """The error for the signal that came."""
+    name = signal.Signals(_watch.asked).name if _watch.asked else "another process's signal"
+    return PreemptedError(f"{name}: {detail}. Start it again to go on")
+
+
+def _arrived(number: int, frame: Any) -> None:
+    del frame
+    if number == signal.SIGINT and _watch.asked == signal.SIGINT:
+        sys.stderr.write("\nerror: interrupted twice; the last checkpoint is kept\n")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED_TWICE)
+    _watch.asked = number
+    if not _watch.held:
+        raise preempted()
+
+
+def leave_at_once() -> None:
+    """While nothing has begun, a signal ends the process with PreemptedError's exit code."""
+    for number in SIGNALS:
+        signal.signal(number, _gone)
+
+
+def _gone(number: int, frame: Any) -> None:
+    del frame
+    sys.stderr.write(f"error: {signal.Signals(number).name}: nothing had begun\n")
+    sys.stderr.flush()
+    os._exit(PreemptedError.exit_code)

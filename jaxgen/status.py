@@ -1,0 +1,76 @@
+"""STATUS.json: where a run stands, for schedulers and people; written whole or not at all.
+
+state            training, finished, preempted, failed
+step, steps      the last step that was reported, and how many there shall be
+last_checkpoint  the newest step on disk, or null
+best             the step on disk with the best validation score and that score, or null
+exit_code        of the process that ended, null while it runs
+restarts         processes after the first
+lost_steps       steps that were taken, and taken again by a later process
+seconds          of all processes; what a killed one did after its last report is not known
+goodput          the part of these that went into steps that were kept
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from jaxgen.files import read_json, write_json
+
+STATUS = "STATUS.json"
+
+
+class Status:
+    """The status of a run, carried over from the processes before.
+
+    Args:
+      folder: the run folder.
+      steps: how many there shall be.
+      begin: the step this process goes on from.
+    """
+
+    def __init__(self, folder: Path, *, steps: int, begin: int):
+        self._path, (old, before) = folder / STATUS, _numbers(folder)
+        self._origin = time.monotonic()
+        self._earlier, self._kept = old["seconds"], old["kept_seconds"] if begin else 0.0
+        self._productive = self._kept
+        self._value: dict[str, Any] = {
+            "state": "training",
+            "step": begin,
+            "steps": steps,
+            "last_checkpoint": begin or None,
+            "best": None,
+            "exit_code": None,
+            "restarts": int(old["restarts"]) + before,
+            "lost_steps": int(old["lost_steps"] + max(0, old["step"] - begin)),
+        }
+
+    def trained(self, step: int, seconds: float) -> None:
+        """So many more seconds went into the steps up to `step`."""
+        self._value["step"] = step
+        self._productive += seconds
+
+    def saved(self, step: int, best: tuple[int, float] | None) -> None:
+        """A checkpoint is on disk."""
+        self._kept = self._productive
+        self._value["last_checkpoint"] = step
+        self._value["best"] = best and {"step": best[0], "score": best[1]}
+
+    def write(self, **changed: Any) -> None:
+        """Writes the file, with `state` or `exit_code` changed. Raises StorageError."""
+        self._value |= changed
+        seconds = self._earlier + time.monotonic() - self._origin
+        times = {"seconds": seconds, "kept_seconds": self._kept}
+        times["goodput"] = min(1.0, self._productive / seconds) if seconds else 0.0
+        write_json(self._path, self._value | {k: round(v, 3) for k, v in times.items()})
+
+
+def _numbers(folder):
+    """The numbers of the processes before, and whether there was one that left a whole file."""
+    names = ("step", "seconds", "kept_seconds", "restarts", "lost_steps")
+    try:
+        old = read_json(folder / STATUS)
+    except Exception:  # a damaged status must not keep a run from going on
+        old = {}
+    number = lambda x: x if isinstance(x, int | float) and x >= 0 else 0  # noqa: E731
+    return {name: number(old.get(name)) for name in names}, bool(old)

@@ -1,0 +1,191 @@
+"""Steps over the data: dispatch after dispatch, none of which may put a NaN into the state.
+
+A dispatch that would is not taken (`parallel.jit_steps`). Its steps are then taken one by one, to
+find the one to blame; it ends the run, or is skipped, as `OnNaN` says.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxgen import data, diagnosis, parallel
+from jaxgen.data import Dataset
+from jaxgen.errors import ConfigError, NonFiniteError
+from jaxgen.experiment import Experiment, Settings
+from jaxgen.train import Metrics, TrainState, train_step
+
+
+@dataclass(frozen=True)
+class OnNaN:
+    """What to do about a step with a NaN or an infinity.
+
+    Attributes:
+      skip: how many may be left out before the run stops; 0: it stops at the first.
+    """
+
+    skip: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "OnNaN":
+        """From 'stop' or 'skip:K'. Raises ConfigError."""
+        word, colon, number = text.partition(":")
+        if text == "stop":
+            return cls()
+        if word == "skip" and colon and number.isdecimal() and len(number) < 10 and int(number):
+            return cls(int(number))
+        raise ConfigError(f"--on-nan: got {text!r}, expected stop or skip:K with K >= 1")
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """What one dispatch did.
+
+    Attributes:
+      start: the step before it.
+      end: the step after it.
+      metrics: {name: [K]}, of the steps that were taken.
+      settled: whether the stepper's state is that after it, with nothing in flight.
+    """
+
+    start: int
+    end: int
+    metrics: Metrics
+    settled: bool
+
+
+class Stepper:
+    """Takes the steps of an experiment.
+
+    Args:
+      experiment: what to train.
+      dataset: on what.
+      mesh: the devices.
+      state: where to begin; it is donated.
+      on_nan: see `OnNaN`.
+      skipped: steps left out by earlier processes.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        dataset: Dataset,
+        mesh: Mesh,
+        state: TrainState,
+        *,
+        on_nan: OnNaN,
+        skipped: int,
+    ):
+        self.state, self.skipped = state, skipped
+        self._experiment, self._mesh, self._on_nan = experiment, mesh, on_nan
+        self._split, self._prepare = dataset.splits["train"], dataset.prepare
+        self._step = partial(
+            train_step,
+            experiment.players(),
+            order=experiment.order,
+            ema_decay=experiment.settings.ema_decay,
+            prepare=dataset.prepare,
+        )
+        self._resident = self._split.resident is not None
+        self._take = parallel.jit_steps(self._step, mesh, resident=self._resident, guard=True)
+        self._data = parallel.replicate(dict(self._split.resident or {}), mesh)
+
+    def dispatches(self, settle: Callable[[int, int], bool]) -> Iterator[Dispatch]:
+        """Up to the last step; one may be in flight, except after those that `settle` names.
+
+        Raises:
+          NonFiniteError: names the step, what is not finite, and where; `explained` has the batch.
+        """
+        settings, begin = self._experiment.settings, int(self.state.step)
+        plan = list(_plan(settings, begin, parallel.steps_per_dispatch(self.state.variables)))
+        last = None  # (start, items, metrics) of the one that is not looked at yet
+        with closing(_items(self._split, settings, plan)) as items:
+            for (start, num), item in zip(plan, items, strict=True):
+                item = parallel.shard(item, self._mesh)
+                self.state, metrics = self._take(self.state, self._data, item, start)
+                if last is not None:
+                    before = last[0]
+                    taken, clean = self._settled(*last)
+                    if not clean:  # then this one was out of turn
+                        self.state, metrics = self._take(self.state, self._data, item, start)
+                    yield Dispatch(before, start, taken, settled=False)
+                last = (start, item, metrics)
+                if settle(start, start + num):
+                    taken, _ = self._settled(*last)
+                    last = None
+                    yield Dispatch(start, start + num, taken, settled=True)
+
+    def _settled(self, start, item, metrics):
+        """(metrics of the steps taken, whether all were), once the dispatch has ended."""
+        metrics = dict(metrics)
+        if np.asarray(metrics.pop("finite")).all():
+            return metrics, True
+        return self._one_by_one(start, item), False
+
+    def _one_by_one(self, start, item):
+        """Takes the steps of a dispatch alone; what is not finite is skipped, or raises."""
+        parts = []
+        for i in range(jax.tree.leaves(item)[0].shape[0]):
+            alone = parallel.shard(
+                jax.tree.map(lambda x, i=i: np.asarray(x)[i : i + 1], item), self._mesh
+            )
+            self.state, metrics = self._take(self.state, self._data, alone, start + i)
+            metrics = dict(metrics)
+            if np.asarray(metrics.pop("finite")).all():
+                parts.append(metrics)
+                continue
+            if self.skipped >= self._on_nan.skip:
+                raise self._explained(start + i, alone)
+            self.skipped += 1
+            self.state = self.state.replace(
+                step=parallel.replicate(np.int32(start + i + 1), self._mesh)
+            )
+        names = parts[0] if parts else {}
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def _explained(self, step, item):
+        item = jax.tree.map(lambda x: np.asarray(x)[0], item)
+        batch = dict(self._split.take(item)) if self._resident else item
+        why = diagnosis.explain(self._step, parallel.local(self.state), batch)
+        text = f"step {step + 1}: {why}."
+        if self.skipped:
+            text = f"step {step + 1}, after {self.skipped} skipped: {why}."
+        error = NonFiniteError(
+            f"{text} The last checkpoint is kept.\nTry: a smaller --optimizer.learning-rate, or "
+            "--optimizer.clip-norm 1"
+        )
+        error.step, error.batch = step, batch
+        return error
+
+
+def _plan(settings: Settings, step: int, longest: int) -> Iterator[tuple[int, int]]:
+    """(first step, number of steps) of each dispatch: ends wherever something is due.
+
+    The ends depend on the settings alone, not on where a process began, so that a resumed run
+    makes the same dispatches.
+    """
+    every = (
+        longest,
+        settings.log_every,
+        settings.evaluate_every,
+        settings.sample_every,
+        settings.checkpoint_every,
+    )
+    while step < settings.steps:
+        end = min(settings.steps, *((step // n + 1) * n for n in every))
+        yield step, end - step
+        step = end
+
+
+def _items(split: data.Split, settings: Settings, plan: list[tuple[int, int]]) -> Iterator[Any]:
+    """What each dispatch takes in: indices [K, B], or batches {name: [K, B, ...]}."""
+    if split.resident is None:
+        yield from data.stream(split, settings.seed, settings.batch_size, plan)
+        return
+    for start, num in plan:
+        yield data.chunk_indices(settings.seed, start, num, settings.batch_size, split.num)
