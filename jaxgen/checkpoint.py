@@ -16,12 +16,15 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from jaxgen import parallel
+from jaxgen.committed import PlainSteps
 from jaxgen.errors import CheckpointError, NonFiniteError, StorageError
+from jaxgen.files import bytes_below
 from jaxgen.migrate import FORMAT, migrated
-from jaxgen.seal import differences, named_leaves, not_finite, num_bytes, seals
+from jaxgen.seal import differences, misfit, not_finite, num_bytes, seals
 from jaxgen.train import TrainState
 
-QUARANTINE = "quarantine"
+QUARANTINE, _RETIRED = "quarantine", ".retired"
 _REFUSALS = (OSError, ValueError)  # TensorStore says RESOURCE_EXHAUSTED as a ValueError
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
 _MAX_JSON = 2**24  # bytes of a file that is parsed whole
@@ -39,7 +42,11 @@ class Checkpoints:
     def __init__(self, folder: Path, *, keep: int = 2, read_only: bool = False):
         self.folder, self._read_only, self._keep = folder.resolve(), read_only, keep
         options = ocp.CheckpointManagerOptions(
-            create=not read_only, cleanup_tmp_directories=not read_only, read_only=read_only
+            create=not read_only,
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
+            step_name_format=PlainSteps(),
+            todelete_subdir=None if read_only else _RETIRED,  # gone at once, for who reads
         )
         try:
             self._manager = ocp.CheckpointManager(self.folder, options=options)
@@ -71,7 +78,7 @@ class Checkpoints:
         """
         step = int(state.step)
         self.wait()
-        if step in self.steps():
+        if step in self._manager.all_steps():
             return
         bad = not_finite(state)
         if bad:
@@ -86,6 +93,7 @@ class Checkpoints:
             self._manager.save(step, args=items)
         except _REFUSALS as error:
             raise self._refused(error) from error
+        self._scores[step] = -math.inf if score is None else score
 
     def check(self) -> None:
         """Raises StorageError if the save in the background has failed; costs nothing."""
@@ -130,7 +138,7 @@ class Checkpoints:
             raise self._damaged(step, "record", error) from error
         try:
             record = migrated(record)
-        except CheckpointError as error:
+        except (CheckpointError, RecursionError) as error:
             raise CheckpointError(f"{self.folder}/{step}: record: {error}") from error
         leaves = record.get("leaves")
         if not isinstance(leaves, dict) or not all(isinstance(x, dict) for x in leaves.values()):
@@ -186,6 +194,8 @@ class Checkpoints:
             try:
                 state = self.restore(step, target(step))
             except CheckpointError as error:
+                if self._read_only and only is None and not self._is_there(step):
+                    return self._later(target)
                 if step == steps[-1]:
                     raise
                 warnings.warn(f"{error}; trying the one before", stacklevel=2)
@@ -195,13 +205,23 @@ class Checkpoints:
                 return state
         return None
 
+    def _is_there(self, step):
+        return (self.folder / str(step)).is_dir()
+
+    def _later(self, target):
+        """Reads again: a training beside us has retired what was being read."""
+        self._manager.reload()
+        return self.restore_newest(target)
+
     def _retire(self):
         """Deletes what is neither among the newest nor the best."""
         best = self.best()
-        for step in self.steps()[self._keep :]:
-            if best is None or step != best[0]:
-                self._manager.delete(step)
-                self._scores.pop(step, None)
+        old = [step for step in self.steps()[self._keep :] if best is None or step != best[0]]
+        for step in parallel.writers_numbers(old):
+            self._manager.delete(step)
+            self._scores.pop(step, None)
+        if parallel.is_writer():
+            shutil.rmtree(self.folder / _RETIRED, ignore_errors=True)
 
     def _score(self, step):
         try:
@@ -220,15 +240,10 @@ class Checkpoints:
         """What the arrays' own files say, before one of them is read: it might be a bomb."""
         with ocp.StandardCheckpointer() as reader:
             stored = reader.metadata(self.folder / str(step) / "state").item_metadata
-        found = {name: tuple(leaf.shape) for name, leaf in named_leaves(dict(stored.tree)).items()}
-        for name, leaf in named_leaves(
-            jax.eval_shape(lambda t: jax.tree.map(_data, t), target)
-        ).items():
-            if found.get(name) != leaf.shape:
-                got = found.get(name, "not there")
-                raise CheckpointError(
-                    f"{self.folder}/{step}: {name}: shape on disk is {got}, expected {leaf.shape}"
-                )
+        expected = jax.eval_shape(lambda t: jax.tree.map(_data, t), target)
+        bomb = misfit(dict(stored.tree), expected, room=bytes_below(self.folder / str(step)))
+        if bomb:
+            raise CheckpointError(f"{self.folder}/{step}: {bomb}")
 
     def _require_plain(self, step):
         """Files and folders only, and no JSON too long to be parsed."""
@@ -246,11 +261,12 @@ class Checkpoints:
         """Moves damaged steps away: Orbax writes no step up to the newest that is there."""
         if self._read_only or not steps:
             return
-        (self.folder / QUARANTINE).mkdir(exist_ok=True)
-        for step in steps:
+        for step in steps if parallel.is_writer() else ():
+            (self.folder / QUARANTINE).mkdir(exist_ok=True)
             target = self.folder / QUARANTINE / str(step)
             shutil.rmtree(target, ignore_errors=True)
             (self.folder / str(step)).rename(target)
+        parallel.any_process(False)  # all wait until that is done
         self._manager.reload()
 
     def _require_room(self, needed):

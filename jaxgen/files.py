@@ -1,17 +1,25 @@
-"""Files: the one place that writes, always beside the target and then by a rename."""
+"""Files: what is written goes beside the target and then takes its name; what is read is plain.
 
+A run folder may come from anywhere. Nothing in it is opened but plain files of bounded length.
+"""
+
+import errno
 import io
 import json
+import math
 import os
+import stat
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from jaxgen.errors import CheckpointError, StorageError
+
+MAX_JSON, MAX_ARRAYS, MAX_LINES = 2**24, 2**26, 2**26  # bytes of a file that is read whole
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -24,7 +32,9 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.write_bytes(content)
+            partial.unlink(missing_ok=True)  # of a dead process, or a link that waits for us
+            with partial.open("xb") as file:
+                file.write(content)
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)  # gone already when the rename went well
@@ -54,23 +64,81 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_file(path, buffer.getvalue())
 
 
+def read_file(path: Path, most: int = MAX_JSON) -> bytes | None:
+    """The content of a plain file, None if there is none; what a folder is read by.
+
+    Args:
+      path: neither a link, which leads elsewhere, nor a pipe or a device, which have no end.
+      most: bytes that it may have.
+
+    Raises:
+      CheckpointError: it is something else, longer, or cannot be read.
+    """
+    try:
+        with _open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
+                raise CheckpointError(f"{path}: cannot be read: {size:,} bytes, more than {most:,}")
+            return file.read(size)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise CheckpointError(f"{path}: cannot be read: {reason}") from error
+
+
+def bytes_below(folder: Path) -> int:
+    """The sizes of the files of a folder, together."""
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
+
+
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, {} if there is none. Raises CheckpointError if it is damaged."""
-    if not path.exists():
+    """The arrays of an .npz file, {} if there is none.
+
+    Raises:
+      CheckpointError: it is damaged, or its arrays take more than `MAX_ARRAYS` bytes.
+    """
+    content = read_file(path, MAX_ARRAYS)
+    if content is None:
         return {}
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            size = sum(entry.file_size for entry in entries)
+            if size > MAX_ARRAYS:
+                raise ValueError(f"{size:,} bytes unpacked, at most {MAX_ARRAYS:,} are read")
+            return {e.filename.removesuffix(".npy"): _array(archive.read(e)) for e in entries}
+    except Exception as error:  # zip, its methods of compression and NumPy raise many kinds
+        raise CheckpointError(f"{path}: cannot be read: {str(error)[:200]}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, {} if there is none. Raises CheckpointError if it is damaged."""
+    content = read_file(path)
     try:
-        value = json.loads(path.read_text()) if path.exists() else {}
-    except (ValueError, RecursionError, OSError) as error:
+        value = {} if content is None else json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: {type(value).__name__}, expected an object")
     return value
+
+
+def _open_plain(path):
+    """Opens a file that is no link, without waiting for the writer of a pipe."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise CheckpointError(f"{path}: cannot be read: it is no plain file")
+    return open(handle, "rb")
+
+
+def _array(content):
+    """An .npy file; one whose header promises more than follows is not made room for."""
+    file = io.BytesIO(content)
+    header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    shape, _, dtype = header[npy.read_magic(file)](file)
+    if math.prod(shape) * max(dtype.itemsize, 1) > len(content):
+        raise ValueError(f"an array of {shape} in {len(content):,} bytes")
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False)

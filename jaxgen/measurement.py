@@ -29,6 +29,7 @@ from jaxgen.evaluation.samples import MAX_EXAMPLES, MAX_TRAIN, measure_samples, 
 from jaxgen.files import read_json, read_npz, write_json, write_npz
 from jaxgen.folder import CHECKPOINTS
 from jaxgen.run import Run, load, locate
+from jaxgen.seal import named_leaves
 from jaxgen.spec import to_json
 
 SEED = 0  # of the classifier, the same for all runs on the same data
@@ -155,7 +156,7 @@ def known_classifier(folder: Path, dataset: Dataset) -> classifier.Trained:
     recipe = {"model": to_json(model), "data": dataset.record()}
     recipe |= {"steps": classifier.STEPS, "seed": SEED}
     record, arrays = _read(folder)
-    if record.get("recipe") == recipe and record.get("sha256") == content_hash(arrays):
+    if record.get("recipe") == recipe and _fits(model, record, arrays):
         variables = classifier.variables_of(arrays)
         return classifier.Trained(model, variables, record["accuracy"], source)
     test = dataset.batch("test", MAX_EXAMPLES)
@@ -194,6 +195,14 @@ def _about(run, *, steps, best, seed):
     why = f"{' and '.join(roles)} of the checkpoints kept ({', '.join(map(str, steps))})"
     why = why if len(steps) > 1 else "the one checkpoint looked at"
     return f"samples drawn with seed {seed} at {state}, {why}, {settings.precision}"
+
+
+def _fits(model, record, arrays):
+    """Whether these are the arrays of the record, and a classifier's of this architecture."""
+    expected = named_leaves(jax.eval_shape(model.init, jax.random.key(0)))
+    found, due = ({k: (x.shape, x.dtype) for k, x in t.items()} for t in (arrays, expected))
+    known = isinstance(record.get("accuracy"), float) and 0 <= record["accuracy"] <= 1
+    return found == due and known and record.get("sha256") == content_hash(arrays)
 
 
 def _read(folder):

@@ -15,7 +15,6 @@ import json
 import math
 import re
 import shlex
-import unicodedata
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -24,11 +23,13 @@ from typing import Any
 import numpy as np
 
 from jaxgen import curves, pictures
+from jaxgen.console import printable
 from jaxgen.errors import CheckpointError
-from jaxgen.files import write_file
+from jaxgen.files import MAX_LINES, read_file, write_file
 
 MAX_CURVES, MAX_THUMBNAILS, MAX_FIELDS = 12, 8, 400
 LARGE_BYTES, THUMBNAIL_BYTES = 600_000, 90_000  # as base64 below 3.5 MB in all
+MAX_PICTURE, MAX_PIXELS = 2**24, 2**24  # of a file that is opened
 FINAL = {
     "samples": "Samples",
     "reconstructions": "Reconstructions",
@@ -36,7 +37,6 @@ FINAL = {
     "completions": "Completions: given, drawn, and the truth",
     "neighbours": "Samples, each over its nearest training example",
 }
-ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
 
 
 def write_report(run_dir: Path) -> Path:
@@ -60,8 +60,8 @@ def read_metrics(path: Path) -> tuple[list[dict], int]:
     """
     records, torn = {}, 0
     try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
+        lines = (read_file(path, MAX_LINES) or b"").decode(errors="replace").splitlines()
+    except CheckpointError:
         lines = []
     for line in filter(str.strip, lines):
         try:
@@ -91,9 +91,7 @@ def flatten(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
 def plain(value: Any) -> Any:
     """The same JSON value with terminal escapes and invisible characters dropped from its text."""
     if isinstance(value, str):
-        text = ESCAPES.sub("", value)[:4000]
-        hidden = ("Cc", "Cf", "Cs")  # control, formatting (also right-to-left marks), surrogates
-        return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in hidden)
+        return printable(value[:4000])
     if isinstance(value, Mapping):
         return {plain(key): plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list) else value
@@ -175,8 +173,8 @@ def _render(contents: Mapping[str, Any]) -> str:
 def _value(path: Path) -> Any:
     """What a JSON file holds, or None where it is missing or damaged."""
     try:
-        return plain(json.loads(path.read_text(errors="replace")))
-    except (OSError, ValueError, RecursionError):
+        return plain(json.loads((read_file(path) or b"").decode(errors="replace")))
+    except (CheckpointError, ValueError, RecursionError):
         return None
 
 
@@ -226,7 +224,9 @@ def _speeds(records: list[dict]) -> list[str]:
 def _pictures(run_dir: Path) -> dict[str, Any]:
     """The final pictures, and some of those drawn while training, first and last among them."""
     final = {name: _embed(run_dir / f"{name}.png", LARGE_BYTES) for name in FINAL}
-    found = [(re.fullmatch(r"step_(\d+)", p.stem), p) for p in run_dir.glob("samples/step_*.png")]
+    folder = run_dir / "samples"
+    paths = [] if folder.is_symlink() else folder.glob("step_*.png")
+    found = [(re.fullmatch(r"step_(\d+)", path.stem), path) for path in paths]
     drawn = sorted((int(match[1]), path) for match, path in found if match)
     chosen = np.unique(np.linspace(0, len(drawn) - 1, MAX_THUMBNAILS).astype(int)) if drawn else []
     progress = [(drawn[i][0], _embed(drawn[i][1], THUMBNAIL_BYTES)) for i in chosen]
@@ -242,11 +242,13 @@ def _embed(path: Path, most: int) -> dict[str, Any] | None:
     from PIL import Image
 
     try:
-        content = path.read_bytes()
+        content = read_file(path, MAX_PICTURE) or b""
         image = Image.open(io.BytesIO(content), formats=["PNG"])
+        if math.prod(image.size) > MAX_PIXELS:
+            return None
         image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None  # missing, torn or no PNG: the page says so
+    except (CheckpointError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None  # missing, torn, no PNG or none of ours: the page says so
     while len(content) > most and min(image.size) > 1:
         scale = min(0.9, 0.95 * math.sqrt(most / len(content)))
         size = tuple(max(1, round(scale * side)) for side in image.size)

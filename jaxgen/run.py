@@ -25,6 +25,7 @@ import jaxgen.observation
 import jaxgen.vae
 from jaxgen import data
 from jaxgen.checkpoint import Checkpoints
+from jaxgen.data.split import SPLITS
 from jaxgen.errors import CheckpointError, DataError
 from jaxgen.experiment import Experiment, Settings, require_fit
 from jaxgen.folder import CHECKPOINTS
@@ -41,6 +42,7 @@ _METHODS = (
     *("encode", "decode", "reconstruct", "squared_error", "conditionals", "complete"),
 )
 _STATIC = ("num", "num_samples")
+_DATA = {"transform": str, "levels": int, "sample_rate": int, "splits": dict}
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ class Run:
 
     def dataset(self) -> data.Dataset:
         """The data it was trained on. Raises DataError if they are not the same any more."""
+        _require_settled(self.experiment.data)
         dataset = data.load(replace(self.experiment.data, download=False))
         require_fit(self.model, dataset)
-        found, expected = dataset.record()["splits"], self.data_record["splits"]
+        found, expected = dataset.record()["splits"], self.data_record.get("splits", {})
         for name, split in expected.items():
             if found.get(name) != split:
                 raise DataError(
@@ -110,10 +113,12 @@ def load(path: str | os.PathLike[str], classes: Iterable[type] = ()) -> Run:
     folder, step = locate(Path(path))
     table = known_classes(classes)
     with Checkpoints(folder / CHECKPOINTS, read_only=True) as checkpoints:
-        state = checkpoints.restore_newest(partial(_target, checkpoints, table), only=step)
+        records: dict[int, dict[str, Any]] = {}
+        target = partial(_target, checkpoints, table, records)
+        state = checkpoints.restore_newest(target, only=step)
         if state is None:
             raise CheckpointError(f"{folder}: no checkpoint yet; train it first")
-        record = checkpoints.record(int(state.step))
+    record = records[int(state.step)]
     experiment = from_json(record["experiment"], table)
     return Run(folder, experiment, int(state.step), evaluation_variables(state), record["data"])
 
@@ -132,6 +137,8 @@ def locate(path: Path) -> tuple[Path, int | None]:
       CheckpointError: it is none of these.
     """
     path = path.resolve()
+    if (path / CHECKPOINTS).is_symlink():
+        raise CheckpointError(f"{path / CHECKPOINTS}: a link; give the folder that it leads to")
     if (path / CHECKPOINTS).is_dir():
         return path, None
     if path.name == CHECKPOINTS and path.is_dir():
@@ -144,17 +151,41 @@ def locate(path: Path) -> tuple[Path, int | None]:
     )
 
 
-def _target(checkpoints, table, step):
-    """The state expected at a step, from the experiment recorded in it."""
-    record = checkpoints.record(step).get("experiment")
+def _target(checkpoints, table, records, step):
+    """The state expected at a step, from the experiment recorded in it; keeps the record."""
+    record = records[step] = checkpoints.record(step)
     try:
-        experiment = from_json(record, table)
+        experiment = from_json(record.get("experiment"), table)
         if not isinstance(experiment, Experiment):
             raise CheckpointError("spec: no experiment")
+        _require_data(record.get("data"))
         return experiment.abstract_state()
     except Exception as error:  # what a model makes of a damaged spec
         lines = str(error).splitlines() or [type(error).__name__]
         raise CheckpointError(f"{checkpoints.folder}/{step}: {lines[0]}") from error
+
+
+def _require_data(record):
+    """What a record says of its data is as `Dataset.record` says it, as far as it is there."""
+    if not isinstance(record, dict):
+        raise CheckpointError("data: no object")
+    for name, kind in _DATA.items():
+        if not isinstance(record.get(name), kind | None):
+            raise CheckpointError(f"data.{name}: got {repr(record[name])[:80]}")
+    splits = record.get("splits") or {}
+    if not set(splits) <= set(SPLITS) or not all(isinstance(x, dict) for x in splits.values()):
+        raise CheckpointError(f"data.splits: expected an object for each of {', '.join(SPLITS)}")
+
+
+def _require_settled(config):
+    """A path in a record is absolute, as it was written, and leads to files, not to a device."""
+    path = Path(config.name)
+    if config.name.startswith(("~", ".")) or ".." in path.parts:
+        raise DataError(f"--data.name {config.name}: not a path that a run records")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DataError(f"--data.name {config.name}: neither a file nor a folder")
+    if config.dir is not None and not Path(config.dir).is_absolute():
+        raise DataError(f"--data.dir {config.dir}: not a path that a run records")
 
 
 @lru_cache(maxsize=64)

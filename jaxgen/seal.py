@@ -4,6 +4,7 @@ Orbax has no checksum over array data and casts dtypes silently, so that a flipp
 model's array would be read without a word. Shape, dtype and crc32 of each leaf tell.
 """
 
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 Seal = dict[str, Any]  # {'shape': [...], 'dtype': '...', 'crc32': ...}
 _NAMED = 10  # leaves that a message names
+_SHRUNK, _SMALL = 100, 2**24  # times, and bytes, by which files may be smaller than the arrays
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
@@ -45,6 +47,28 @@ def differences(found: Mapping[str, Seal], recorded: Mapping[str, Any]) -> str |
     return _listed(wrong) if wrong else None
 
 
+def misfit(stored: Any, expected: Any, *, room: int) -> str | None:
+    """One line on what forbids to read arrays, from what their own files say of them; or None.
+
+    Args:
+      stored: the tree on disk; leaves with `shape`, and `storage` with `chunk_shape`.
+      expected: the tree of shapes and dtypes to be read.
+      room: bytes on disk. Trained numbers hardly shrink: much more in them is a bomb.
+    """
+    found, expected = named_leaves(stored), named_leaves(expected)
+    for name, leaf in expected.items():
+        shape = tuple(found[name].shape) if name in found else "not there"
+        if shape != leaf.shape:
+            return f"{name}: shape on disk is {shape}, expected {leaf.shape}"
+        storage = found[name].storage
+        if storage and math.prod(storage.chunk_shape or ()) > max(1, math.prod(shape)):
+            return f"{name}: shape on disk is {shape}, in pieces of {storage.chunk_shape}"
+    needed = sum(math.prod(x.shape) * x.dtype.itemsize for x in expected.values())
+    if needed > _SHRUNK * room + _SMALL:
+        return f"{needed:,} bytes of arrays in {room:,} bytes of files"
+    return None
+
+
 def host(leaf: Any) -> np.ndarray:
     """The numbers of an array; of a key, its data."""
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -72,4 +96,4 @@ def _is_finite(leaf):
 
 def _listed(items):
     more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
-    return "; ".join(items[:_NAMED]) + more
+    return " ".join("; ".join(items[:_NAMED]).split()) + more  # names in a file are anything

@@ -52,18 +52,20 @@ def from_json(value: Any, classes: Mapping[str, type], path: str = "spec") -> An
     """
     if isinstance(value, list):
         return tuple(from_json(item, classes, f"{path}[{i}]") for i, item in enumerate(value))
+    if isinstance(value, str) and not value.isprintable():
+        raise CheckpointError(f"{path}: got {value[:80]!r}, expected printable characters")
     if not isinstance(value, dict):
         return value
     fields = dict(value)
     name = fields.pop("type", None)
     if not isinstance(name, str) or name not in classes:
         raise CheckpointError(
-            f"{path}: unknown type {name!r}. A class of your own must be passed: "
+            f"{path}: unknown type {repr(name)[:80]}. A class of your own must be passed: "
             "jaxgen.load(path, classes=[MyClass])"
         )
     unknown = sorted(set(fields) - set(_fields(classes[name])))
     if unknown:
-        raise CheckpointError(f"{path}: {name} has no field {unknown[0]!r}")
+        raise CheckpointError(f"{path}: {name} has no field {unknown[0][:80]!r}")
     fields = {key: from_json(item, classes, f"{path}.{key}") for key, item in fields.items()}
     try:
         return classes[name](**fields)

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from jaxgen.console import say
 from jaxgen.errors import ConfigError
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
@@ -50,10 +51,10 @@ def evaluate(run: RunFolder, *, split: str = "test", num_samples: int = 500, see
     write_json(target, [asdict(record) for record in table])
     for record, following in zip(table, [*table[1:], None], strict=True):
         error = "" if record.standard_error is None else f"± {record.standard_error:.3f}"
-        print(f"{record.metric:27} {record.value:10.3f} {error:9} {record.unit}")
+        say(f"{record.metric:27} {record.value:10.3f} {error:9} {record.unit}")
         if following is None or following.protocol != record.protocol:
-            print(record.protocol)
-    print(target)
+            say(record.protocol)
+    say(target)
     return 0
 
 
@@ -80,12 +81,12 @@ def check(run: RunFolder, *, seed: int = 0) -> int:
     passed = all(law.passed for law in laws)
     for law in laws:
         mark = "holds" if law.passed else "FAILS"
-        print(f"{mark}  {law.law:46} {law.figure:11.4g}  (bound {law.bound:.3g} {law.unit})")
+        say(f"{mark}  {law.law:46} {law.figure:11.4g}  (bound {law.bound:.3g} {law.unit})")
     target = trained.folder / "certificate.json"
     write_json(
         target, {"passed": passed, "step": trained.step, "laws": [x._asdict() for x in laws]}
     )
-    print(f"{sum(law.passed for law in laws)} of {len(laws)} laws hold\n{target}")
+    say(f"{sum(law.passed for law in laws)} of {len(laws)} laws hold\n{target}")
     return 0 if passed else 1
 
 
@@ -132,7 +133,7 @@ def sample(
         _save_sound(target, x, trained.data_record)
     else:
         _save(target, x, gallery.picture(x, trained.data_record, columns=columns), **condition)
-    print(f"{num} {kind}, seed {seed}\n{target}")
+    say(f"{num} {kind}, seed {seed}\n{target}")
     return 0
 
 
@@ -154,7 +155,7 @@ def reconstruct(run: RunFolder, *, num: int = 32, out: Path | None = None) -> in
     real = trained.dataset().examples("test", num)
     made = gallery.reconstruct(trained.model, trained.variables, real)
     _save(target, made, gallery.paired(real, made, trained.data_record), real=real)
-    print(f"{len(real)} test examples and their reconstructions\n{target}")
+    say(f"{len(real)} test examples and their reconstructions\n{target}")
     return 0
 
 
@@ -191,7 +192,7 @@ def interpolate(
         real, ends = trained.dataset().examples("test", 2 * num), "test examples"
         made = gallery.interpolate(model, variables, real, points)
     _save(target, made, gallery.walks(made, trained.data_record))
-    print(f"{len(made)} walks of {points} points between {ends}\n{target}")
+    say(f"{len(made)} walks of {points} points between {ends}\n{target}")
     return 0
 
 
@@ -230,7 +231,7 @@ def complete(
     made = gallery.complete(trained.model, trained.variables, key, fields, mask, times)
     picture = gallery.completions(real, mask, made, trained.data_record)
     _save(target, made, picture, real=real, known=mask)
-    print(f"{len(real)} test examples, {times} completions each, seed {seed}\n{target}")
+    say(f"{len(real)} test examples, {times} completions each, seed {seed}\n{target}")
     return 0
 
 
@@ -243,7 +244,7 @@ def report(run: RunFolder) -> int:
     from jaxgen.report import write_report
     from jaxgen.run import locate
 
-    print(write_report(locate(run)[0]))
+    say(write_report(locate(run)[0]))
     return 0
 
 

@@ -24,13 +24,13 @@ FLOORS = (
     {"autoregressive", "vae", "gan", "flow", "energy", "diffusion"},  # the families
     {"nn", "losses", "parallel", "optimizer", "data"},
     {"observation", "mixture"},
-    {"train", "distributions", "spec", "files", "lock", "migrate", "seal", "signals"},
-    {"errors", "memory", "threads", "typing"},
+    {"train", "distributions", "spec", "files", "lock", "migrate", "ranges", "seal", "signals"},
+    {"committed", "console", "errors", "memory", "threads", "typing"},
 )
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FAMILIES = FLOORS[8]
 RIM = {  # who may print, and who may touch files
-    "print": {"cli", "verbs", "journal"},
+    "print": {"console", "journal"},
     "files": {
         "cli",
         "verbs",

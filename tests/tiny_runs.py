@@ -7,8 +7,9 @@ import jax
 import numpy as np
 
 from jaxgen import data
-from jaxgen.checkpoint import Checkpoints, named_leaves
+from jaxgen.checkpoint import Checkpoints
 from jaxgen.experiment import Experiment, Settings
+from jaxgen.seal import named_leaves
 from jaxgen.vae import vae
 
 TINY = {
