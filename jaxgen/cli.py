@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxgen import signals
+from jaxgen.console import complain, say
 from jaxgen.errors import ConfigError, JaxgenError
 
 _DEBUG = "--debug"
@@ -61,22 +63,8 @@ def launch(recipe: Callable[..., Any], argv: list[str] | None = None) -> int:
     """
     name, argv = recipe.__name__, sys.argv[1:] if argv is None else argv
 
-    command = make_dataclass(
-        "Command",
-        [
-            ("recipe", Annotated[Any, tyro.conf.arg(name="", constructor=_deferred(recipe))]),
-            ("place", Annotated[Workplace, tyro.conf.arg(name="")], Workplace(f"runs/{name}")),
-        ],
-    )
-
     def act(argv: list[str]) -> int:
-        prog = f"python -m experiments.{name}"
-        chosen = _parse(
-            functools.partial(tyro.cli, command),
-            argv,
-            prog=prog,
-            description=recipe.__doc__.partition("\n\n")[0],
-        )
+        chosen = parsed(recipe, argv)
         _prepare_jax()
         from jaxgen import loop, parallel
         from jaxgen.stepping import OnNaN
@@ -87,13 +75,32 @@ def launch(recipe: Callable[..., Any], argv: list[str] | None = None) -> int:
                 chosen.recipe(),
                 place.workdir,
                 recipe=name,
-                command=f"{prog} {shlex.join(argv)}".strip(),
+                command=f"{_program(recipe)} {shlex.join(argv)}".strip(),
                 tensorboard=place.tensorboard,
                 on_nan=on_nan,
             )
         return 0
 
     return _guarded(act, argv)
+
+
+def parsed(recipe: Callable[..., Any], argv: list[str]) -> Any:
+    """The recipe with its flags bound, `.recipe()`, and the `Workplace` that is `.place`.
+
+    Raises:
+      ConfigError: an argument that is no flag, or a value that is none of its flag's.
+    """
+    place = Workplace(f"runs/{recipe.__name__}")
+    command = make_dataclass(
+        "Command",
+        [
+            ("recipe", Annotated[Any, tyro.conf.arg(name="", constructor=_deferred(recipe))]),
+            ("place", Annotated[Workplace, tyro.conf.arg(name="")], place),
+        ],
+    )
+    about = recipe.__doc__.partition("\n\n")[0]
+    parser = functools.partial(tyro.cli, command)
+    return _parse(parser, argv, prog=_program(recipe), description=about)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,6 +116,10 @@ def main(argv: list[str] | None = None) -> int:
         return command()
 
     return _guarded(act, sys.argv[1:] if argv is None else argv)
+
+
+def _program(recipe):
+    return f"python -m experiments.{recipe.__name__}"
 
 
 def _deferred(function):
@@ -153,15 +164,24 @@ def _prepare_jax():
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    for name in ("absl", "asyncio"):  # what Orbax's threads log is raised too
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.showwarning = lambda message, *_: complain(f"warning: {message}")
     sys.unraisablehook = _without_late_reads
+    threading.excepthook = _without_failed_saves
 
 
 def _without_late_reads(unraisable):
     """Drops what TensorStore's pending reads say after one of them met a damaged file."""
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
+
+
+def _without_failed_saves(args):
+    """Drops what a thread of Orbax says before it hands its error to us."""
+    frames = traceback.extract_tb(args.exc_traceback)
+    if not any("orbax" in frame.filename for frame in frames):
+        threading.__excepthook__(args)
 
 
 def _guarded(act, argv):
@@ -172,8 +192,8 @@ def _guarded(act, argv):
             return act([word for word in argv if word != _DEBUG])
     except JaxgenError as error:
         if debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+            say(traceback.format_exc(), sys.stderr)
+        complain(f"error: {error}")
         return error.exit_code
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,7 @@ import tyro
 from jaxgen.data import Data, Dataset
 from jaxgen.errors import ConfigError
 from jaxgen.optimizer import Optimizer
+from jaxgen.ranges import COUNT, SIZE, require_fraction, require_within
 from jaxgen.train import Key, Player, TrainState, init_state
 
 
@@ -40,12 +41,12 @@ class Settings:
     """Steps between checkpoints."""
 
     def __post_init__(self):
-        for name in ("steps", "batch_size", "log_every", "evaluate_every"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        for name in ("sample_every", "checkpoint_every"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "0 .. 2^32 - 1")
-        _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "[0, 1)")
+        require_within(1, COUNT, **{"--steps": self.steps})
+        require_within(1, SIZE, **{"--batch-size": self.batch_size})
+        require_within(0, 2**32 - 1, **{"--seed": self.seed})
+        require_fraction(**{"--ema-decay": self.ema_decay})
+        for name in ("log", "evaluate", "sample", "checkpoint"):
+            require_within(1, COUNT, **{f"--{name}-every": getattr(self, f"{name}_every")})
 
 
 CommonFlags = Annotated[Settings, tyro.conf.arg(name="")]  # flags without a prefix
@@ -131,8 +132,3 @@ def _require_range(samples, dataset):
 
 def _kind(values):
     return "real numbers" if values is None else f"{values} values"
-
-
-def _require(condition, name, got, expected):
-    if not condition:
-        raise ConfigError(f"--{name.replace('_', '-')}: got {got}, expected {expected}")

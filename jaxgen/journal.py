@@ -16,9 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from jaxgen.errors import ConfigError, StorageError
 from jaxgen.experiment import Settings
-from jaxgen.files import write_file
+from jaxgen.files import read_file, write_file
+from jaxgen.typing import Array
 
 Window = Mapping[str, list[float]]  # {metric: [of each step since the last line]}
+_MAX_LINES = 2**30  # bytes of all lines; a day of a line at every step
 
 
 class Journal:
@@ -81,7 +83,7 @@ class Journal:
         elif not self._silent:
             print(text, file=sys.stderr, flush=True)
 
-    def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+    def add(self, step: int, metrics: Mapping[str, Array]) -> None:
         """Takes the metrics [K] of the dispatch that ended at `step`; nothing is fetched yet."""
         self._window.append(metrics)
         self._step, self._timed = step, self._timed + step - self._step
@@ -136,7 +138,7 @@ class Journal:
 
     def _append(self):
         """Writes what is not written, whole lines or nothing. Raises StorageError."""
-        whole = self._file.tell()
+        whole = os.fstat(self._file.fileno()).st_size
         try:
             self._file.write("".join(self._unwritten).encode())
         except OSError as error:
@@ -170,7 +172,7 @@ def _arrays(window):
 def _cut(path, begin):
     """Cuts the lines after step `begin` off, with a line torn by a kill, and returns the rest."""
     kept = []
-    for text in path.read_bytes().splitlines() if path.exists() else ():
+    for text in (read_file(path, _MAX_LINES) or b"").splitlines():
         try:
             line = json.loads(text)
             line["step"], line["seconds"]

@@ -138,7 +138,8 @@ class _Session:
         """All dispatches; a signal waits for the end of one."""
         self._write_status()
         together = jax.process_count() > 1  # all must ask each other at the same steps
-        with signals.held() as asked:
+        alone = parallel.leaving_if_alone(PreemptedError.exit_code)
+        with signals.held() as asked, alone:
             try:
                 self._owed(begin)
                 self.journal.say("compiling")
@@ -183,13 +184,21 @@ class _Session:
     def _owed(self, begin):
         """What was due at the step the run goes on from, and cut short by a signal."""
         due = self._due(begin - 1, begin) if begin else set()
-        if "evaluate" in due and not self.journal.told("validation"):
+        owes = {
+            "evaluate": not self.journal.told("validation"),
+            "sample": not self._picture_path(begin).exists(),
+        }
+        owed = {n for n in ("evaluate", "sample") if n in due and self._writer_says(owes[n])}
+        if "evaluate" in owed:
             self._evaluate()
-        if "sample" in due and not self._picture_path(begin).exists():
+        if "sample" in owed:
             self._draw(begin)
 
+    def _writer_says(self, condition):
+        return parallel.any_process(condition and parallel.is_writer())
+
     def _evaluate(self):
-        with signals.released():
+        with self._interruptible():
             if parallel.is_writer():
                 state = parallel.local(self.stepper.state)
                 signs = validate(self.experiment.model, state, self.dataset)
@@ -197,9 +206,14 @@ class _Session:
                 self.score = next((s * signs[n] for n, s in _SCORES.items() if n in signs), None)
                 for line in alarms(signs):
                     self.journal.say(line)
+        self.score = parallel.from_writer(self.score)
+
+    def _interruptible(self):
+        """A part that a signal may cut short, unless other processes wait for its end."""
+        return signals.released() if jax.process_count() == 1 else nullcontext()
 
     def _draw(self, step):
-        with signals.released():
+        with self._interruptible():
             if parallel.is_writer():
                 variables = evaluation_variables(parallel.local(self.stepper.state))
                 key = jax.random.key(0)  # the same latents at every step

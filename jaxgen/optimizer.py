@@ -5,7 +5,7 @@ from typing import Literal
 
 import optax
 
-from jaxgen.errors import ConfigError
+from jaxgen.ranges import COUNT, LARGE, SMALL, require_fraction, require_within
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,15 @@ class Optimizer:
     accumulate: int = 1
 
     def __post_init__(self):
-        for field in ("learning_rate", "epsilon"):
-            if not getattr(self, field) > 0:
-                raise ConfigError(f"optimizer.{field}: got {getattr(self, field)}, expected > 0")
-        for field in ("warmup_steps", "weight_decay", "clip_norm"):
-            if not getattr(self, field) >= 0:
-                raise ConfigError(f"optimizer.{field}: got {getattr(self, field)}, expected >= 0")
-        for field in ("beta1", "beta2"):
-            if not 0 <= getattr(self, field) < 1:
-                raise ConfigError(f"optimizer.{field}: got {getattr(self, field)}, expected [0, 1)")
-        if self.accumulate < 1:
-            raise ConfigError(f"optimizer.accumulate: got {self.accumulate}, expected >= 1")
+        for least, most, fields in (
+            (SMALL, LARGE, ("learning_rate", "epsilon")),
+            (0, LARGE, ("weight_decay", "clip_norm")),
+            (0, COUNT, ("warmup_steps",)),
+            (1, COUNT, ("accumulate",)),
+        ):
+            named = {f"optimizer.{field}": getattr(self, field) for field in fields}
+            require_within(least, most, **named)
+        require_fraction(**{"optimizer.beta1": self.beta1, "optimizer.beta2": self.beta2})
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """The optax transformation for a run of `steps` steps."""

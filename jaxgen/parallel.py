@@ -6,6 +6,7 @@ on 1 or 8 devices. `pmap`: each replica sees its own slice and its own randomnes
 statistics are averaged over the axis by the step itself.
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,6 +76,7 @@ def processes() -> Iterator[None]:
     named = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
     try:
         given = {key: int(os.environ[name]) for key, name in named.items() if name in os.environ}
+        jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
         heartbeat = int(os.environ.get("JAXGEN_HEARTBEAT", "100"))
         jax.distributed.initialize(**given, heartbeat_timeout_seconds=heartbeat)
     except (ValueError, RuntimeError) as error:
@@ -91,6 +93,36 @@ def any_process(condition: bool) -> bool:
     if jax.process_count() == 1:
         return condition
     return bool(multihost_utils.process_allgather(np.int32(condition)).any())
+
+
+def from_writer(value: float | None) -> float | None:
+    """The writer's value, in every process; all must ask."""
+    if jax.process_count() == 1:
+        return value
+    given = multihost_utils.broadcast_one_to_all(np.float64(math.nan if value is None else value))
+    return None if math.isnan(given) else float(given)
+
+
+def writers_numbers(numbers: Sequence[int], most: int = 64) -> list[int]:
+    """The writer's numbers (none negative, at most so many), in every process; all must ask."""
+    if jax.process_count() == 1:
+        return list(numbers)
+    padded = np.full(most, -1, np.int64)
+    padded[: len(numbers)] = list(numbers)[:most]
+    return [int(x) for x in multihost_utils.broadcast_one_to_all(padded) if x >= 0]
+
+
+@contextmanager
+def leaving_if_alone(exit_code: int) -> Iterator[None]:
+    """Ends this process at once if it meets the end of another one, which all barriers wait for."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        sys.stderr.write(f"error: lost another process: {str(error).splitlines()[0][:200]}\n")
+        sys.stderr.flush()
+        os._exit(exit_code)
 
 
 def _spread(tree, sharding):

@@ -4,7 +4,7 @@ A dispatch that would is not taken (`parallel.jit_steps`). Its steps are then ta
 find the one to blame; it ends the run, or is skipped, as `OnNaN` says.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,8 @@ from jaxgen import data, diagnosis, parallel
 from jaxgen.data import Dataset
 from jaxgen.errors import ConfigError, NonFiniteError
 from jaxgen.experiment import Experiment, Settings
-from jaxgen.train import Metrics, TrainState, train_step
+from jaxgen.train import TrainState, train_step
+from jaxgen.typing import Array
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Dispatch:
 
     start: int
     end: int
-    metrics: Metrics
+    metrics: Mapping[str, Array]
     settled: bool
 
 

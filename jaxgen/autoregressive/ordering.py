@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from jaxgen.errors import ConfigError
+from jaxgen.ranges import require_within
 
 Kind = Literal["raster", "reversed", "column", "random"]
 
@@ -33,6 +34,7 @@ class Ordering:
             raise ConfigError(
                 f"ordering.kind: got {self.kind!r}, expected one of {', '.join(get_args(Kind))}"
             )
+        require_within(0, 2**32 - 1, **{"ordering.seed": self.seed})
 
     def permutation(self, shape: tuple[int, ...]) -> np.ndarray:
         """int [D]: the flat index of the element that is read t-th, for each t."""

@@ -9,6 +9,7 @@ Transform = Literal[
     "binarise", "binarise_stochastic", "dequantise", "levels", "unit", "symmetric", "none"
 ]
 TrainOn = Literal["train", "train+validation"]
+_SIDE = 2**14  # a batch of larger images is no longer one
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class Data:
         """Reject what is wrong whatever the data set."""
         if not self.name:
             raise ConfigError("--data.name is empty: name a data set or a path, for example digits")
+        for flag, text in (("name", self.name), ("dir", self.dir or "")):
+            if not text.isprintable():
+                raise ConfigError(f"--data.{flag}: got {text!r}, expected printable characters")
         for flag, value, allowed in (
             ("transform", self.transform, get_args(Transform)),
             ("train-on", self.train_on, get_args(TrainOn)),
@@ -73,3 +77,5 @@ class Data:
         ):
             if value is not None and value < 1:
                 raise ConfigError(f"--data.{flag} {value}: must be at least 1")
+        if self.image_size is not None and self.image_size > _SIDE:
+            raise ConfigError(f"--data.image-size {self.image_size}: must be at most {_SIDE}")

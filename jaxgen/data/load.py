@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +26,10 @@ def load(config: Data) -> Dataset:
       ConfigError: a flag that does not fit this data set.
       DataError: it is missing, damaged, or not made of images or vectors.
     """
-    source = read(config)
+    try:
+        source = read(config)
+    except OSError as error:  # of the path: too long a name, no permission
+        raise DataError(f"--data.name {config.name[:200]}: {error.strerror}") from error
     check_transform(config.name, config.transform, config.threshold, source.levels)
     parts = {"train": tuple(config.train_on.split("+"))}
     splits = {
@@ -48,15 +52,15 @@ def load(config: Data) -> Dataset:
 
 def resolved(config: Data) -> Data:
     """The same data from any working directory: paths that are there become absolute."""
-    path = Path(config.name).expanduser()
+    path = Path(os.path.expanduser(config.name))  # Path's own raises for an unknown user
     name = str(path.resolve()) if path.exists() and config.name not in EMBEDDED else config.name
-    directory = config.dir and str(Path(config.dir).expanduser().resolve())
+    directory = config.dir and str(Path(os.path.expanduser(config.dir)).resolve())
     return replace(config, name=name, dir=directory)
 
 
 def read(config: Data) -> Source:
     """Open a data set with the reader that its name asks for; each reader is imported on use."""
-    path = Path(config.name).expanduser()
+    path = Path(os.path.expanduser(config.name))
     embedded = config.name in EMBEDDED
     sound = not embedded and _holds_sound(path)
     if config.length is not None and not sound:

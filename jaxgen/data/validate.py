@@ -7,6 +7,8 @@ import numpy as np
 
 from jaxgen.errors import DataError
 
+_LABELS = 2**31  # labels become int32
+
 
 def check_examples(
     arrays: Mapping[str, np.ndarray],
@@ -24,7 +26,7 @@ def check_examples(
       name: data set, for the message.
       split: split, for the message.
       levels: images are uint8 in 0..levels-1; None: finite float32.
-      num_classes: labels are integers in 0..num_classes-1; None: any that are not negative.
+      num_classes: labels are integers in 0..num_classes-1; None: any that int32 holds.
       indices: [N] the examples' indices in the split; default 0..N-1.
 
     Raises:
@@ -67,11 +69,11 @@ def _check_label(label: np.ndarray, num: int, num_classes: int | None, where: "_
         where.fail("label", None, f"got shape {label.shape}", f"expected ({num},)")
     if not np.issubdtype(label.dtype, np.integer):
         where.fail("label", None, f"got dtype {label.dtype}", "expected integers")
-    bad = (label < 0) | (label >= (np.inf if num_classes is None else num_classes))
+    num_labels = _LABELS if num_classes is None else num_classes
+    bad = (label < 0) | (label >= num_labels)
     if bad.any():
         first = int(np.argmax(bad))
-        limit = "0 or more" if num_classes is None else f"0..{num_classes - 1}"
-        where.fail("label", first, f"got {label[first]}", f"expected {limit}")
+        where.fail("label", first, f"got {label[first]}", f"expected 0..{num_labels - 1}")
 
 
 class _Where:

@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxgen.gan.gan import GAN, Prior, require_not_negative
+from jaxgen.gan.gan import GAN, Prior
 from jaxgen.gan.semi_supervised_gan import SemiSupervisedGAN, supervised
 from jaxgen.nn import require_positive
+from jaxgen.ranges import LARGE, require_within
 from jaxgen.train import Batch, Key, Metrics, Mutated, Variables
 from jaxgen.typing import Array
 
@@ -56,7 +57,7 @@ class CatGAN:
 
     def __post_init__(self):
         require_positive(latent_dim=self.latent_dim, num_clusters=self.num_clusters)
-        require_not_negative(label_weight=self.label_weight)
+        require_within(0, LARGE, label_weight=self.label_weight)
 
     def discriminator_loss(
         self, variables: Variables, batch: Batch, key: Key

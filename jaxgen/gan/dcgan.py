@@ -33,6 +33,7 @@ from jaxgen.nn import (
     normalize,
     require_positive,
 )
+from jaxgen.ranges import require_within
 from jaxgen.typing import Array
 
 WEIGHTS = Initializer("normal", 0.02)
@@ -153,7 +154,8 @@ def build(
       ConfigError: the sides cannot be halved even once, or no image.
     """
     stages = halvings(shape, smallest)
-    require_positive(features=features, kernel_size=kernel_size)
+    require_positive(features=features)
+    require_within(1, 2 * max(shape[:2]), kernel_size=kernel_size)  # a larger one sees no more
     generator = DCGANGenerator(shape, features, stages, kernel_size, dtype)
     trunk = DCGANTrunk(features, stages, kernel_size, dtype=dtype)
     discriminator = Discriminator(trunk, initializer=WEIGHTS)

@@ -28,8 +28,8 @@ import optax
 from jaxtyping import Float
 
 from jaxgen import losses
-from jaxgen.errors import ConfigError
 from jaxgen.nn import require_positive
+from jaxgen.ranges import LARGE, require_fraction, require_within
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
 from jaxgen.typing import Array
 
@@ -68,7 +68,7 @@ class GAN:
     def __post_init__(self):
         require_positive(latent_dim=self.latent_dim, discriminator_moves=self.discriminator_moves)
         require_fraction(smoothing=self.smoothing)
-        require_not_negative(r1=self.r1)
+        require_within(0, LARGE, r1=self.r1)
         losses.cost(self.cost, self.smoothing)  # raises
 
     @property
@@ -203,17 +203,3 @@ def train_pass(
 def verdicts(real: Array, fake: Array) -> Metrics:
     """What D thinks of data and of samples, as probabilities of being real."""
     return {"real": jax.nn.sigmoid(real).mean(), "fake": jax.nn.sigmoid(fake).mean()}
-
-
-def require_fraction(**values: float) -> None:
-    """Raises ConfigError, naming the field, unless each value is in [0, 1)."""
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise ConfigError(f"{name}: got {value}, expected a number in [0, 1)")
-
-
-def require_not_negative(**values: float) -> None:
-    """Raises ConfigError, naming the field, unless each value is at least 0."""
-    for name, value in values.items():
-        if not value >= 0:
-            raise ConfigError(f"{name}: got {value}, expected >= 0")

@@ -21,8 +21,9 @@ from jaxtyping import Float
 
 from jaxgen import losses
 from jaxgen.errors import ConfigError
-from jaxgen.gan.gan import GAN, Prior, init, require_fraction
+from jaxgen.gan.gan import GAN, Prior, init
 from jaxgen.nn import require_positive
+from jaxgen.ranges import require_fraction
 from jaxgen.train import Key, Mutated, Variables
 from jaxgen.typing import Array
 

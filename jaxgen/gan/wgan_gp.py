@@ -19,8 +19,9 @@ import flax.linen as nn
 from jaxtyping import Float
 
 from jaxgen import losses
-from jaxgen.gan.gan import GAN, Prior, require_not_negative
+from jaxgen.gan.gan import GAN, Prior
 from jaxgen.nn import require_positive
+from jaxgen.ranges import LARGE, require_within
 from jaxgen.train import Key, Variables
 from jaxgen.typing import Array
 
@@ -57,7 +58,7 @@ class WGANGP:
 
     def __post_init__(self):
         require_positive(latent_dim=self.latent_dim, discriminator_moves=self.discriminator_moves)
-        require_not_negative(weight=self.weight)
+        require_within(0, LARGE, weight=self.weight)
 
     def penalty(
         self, variables: Variables, x: Float[Array, "b ..."], samples: Array, key: Key

@@ -30,6 +30,7 @@ from jaxgen import distributions
 from jaxgen.errors import ConfigError
 from jaxgen.nn import require_positive
 from jaxgen.observation import Bernoulli, Observation
+from jaxgen.ranges import COUNT, LARGE, require_within
 from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
 from jaxgen.typing import Array
 from jaxgen.vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
@@ -67,9 +68,8 @@ class VAE:
     free_bits: float = 0.0
 
     def __post_init__(self):
-        for field in ("beta", "warmup_steps", "free_bits"):
-            if not getattr(self, field) >= 0:
-                raise ConfigError(f"{field}: got {getattr(self, field)}, expected >= 0")
+        require_within(0, LARGE, beta=self.beta, free_bits=self.free_bits)
+        require_within(0, COUNT, warmup_steps=self.warmup_steps)
 
     def init(self, key: Key) -> Variables:
         """Fresh variables {'encoder', 'decoder'}."""

@@ -1,127 +1,111 @@
-"""A run that is killed at random moments and started again ends as one that never was."""
+"""Runs that are killed at random moments and started again end as ones that never were."""
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
+import threading
 import time
-from pathlib import Path
+from collections import Counter
 
+import pytest
+from nursery import COMMON, MODELS, Nursery
 from tiny_runs import assert_same, metrics, restored, temporary
 
 import jaxgen
 
-ROOT = Path(__file__).parents[1]
-KILLS = 5
-FLAGS = {
-    "steps": 300,
-    "batch-size": 16,
-    "ema-decay": 0.9,
-    "log-every": 20,
-    "checkpoint-every": 20,
-    "evaluate-every": 100,
-    "sample-every": 100,
-    "latent-dim": 2,
-    "hidden": 16,
-    "data.transform": "binarise_stochastic",
-}
+KILLS = 5  # of a run
+FAST, ALL = 1, 14  # runs of each model: 15 kills with every `make test`, 210 with `make chaos`
 
 
-def start(folder, tfds_dir):
-    """A real process on one device, and the first line it says: where it begins."""
-    flags = FLAGS | {"workdir": folder, "data.dir": tfds_dir}
-    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "experiments.vae_digits", *words],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    return child, child.stderr.readline().strip()
+@pytest.fixture(scope="module")
+def nursery():
+    with Nursery() as nursery:
+        yield nursery
 
 
-def end(child):
-    """Its exit code and what else it said."""
-    said = child.stderr.read()
-    child.stderr.close()
-    return child.wait(), said
+@pytest.fixture(scope="module")
+def whole(nursery, tmp_path_factory, tfds_dir):
+    """model -> the folder of a run never killed, and the seconds of a start."""
+    made = {}
+
+    def run(model):
+        if model not in made:
+            for _ in range(2):  # the first compiles for the others
+                folder = tmp_path_factory.mktemp(model) / "whole"
+                began = time.monotonic()
+                assert nursery.run(model, folder, tfds_dir) == 0
+                made[model] = folder, time.monotonic() - began
+        return made[model]
+
+    return run
 
 
-def committed(folder):
-    """The steps whose checkpoints are complete."""
-    return {path.name for path in (folder / "checkpoints").glob("*") if path.name.isdigit()}
+@pytest.fixture(scope="module")
+def dice():
+    seed = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(2**32)))
+    print(f"CHAOS_SEED={seed}")
+    return random.Random(seed)
 
 
-def kill(child, lines, delay, folder, before):
-    """SIGKILL, `delay` seconds after so many more lines and a step that is not in `before`."""
-    for _ in range(lines):
-        child.stderr.readline()
-    while before is not None and committed(folder) <= before and child.poll() is None:
-        time.sleep(0.005)
-    time.sleep(delay)
-    child.send_signal(signal.SIGKILL)
-    return end(child)[0]
-
-
-def runs(home, tfds_dir):
-    """(a run never killed, one killed five times, what was seen on the way)."""
-    whole, broken = home / "whole", home / "broken"
-    child, _ = start(whole, tfds_dir)
-    code, said = end(child)
-    assert code == 0, said
-    seed = int(os.environ.get("KILL_SEED", random.SystemRandom().randrange(2**32)))
-    print(f"KILL_SEED={seed}")
-    dice, seen = random.Random(seed), []
-    for number in range(KILLS):
-        # 15 lines to the end in all; a line appears every few milliseconds once it is compiled.
-        lines, delay = dice.randint(0, 5), dice.uniform(0, 0.1)
-        # Every other kill waits for a checkpoint, so that the next start has where to go on from.
-        before = None if number % 2 else committed(broken)
-        child, opening = start(broken, tfds_dir)
-        seen.append((opening, lines, delay, kill(child, lines, delay, broken, before)))
-        print(*seen[-1])
-    child, opening = start(broken, tfds_dir)
-    code, said = end(child)
-    assert code == 0, said
-    return whole, broken, [*seen, (opening, None, None, code)]
-
-
-def test_a_run_killed_five_times_ends_as_one_never_killed(tmp_path, tfds_dir):
-    whole, broken, seen = runs(tmp_path, tfds_dir)  # once: it takes most of a minute
-    assert_kills_hit(seen)
-    assert_same_state(whole, broken)
-    assert_same_metrics(whole, broken)
-    assert_same_pictures(whole, broken)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("run", [*range(FAST), *(
+    pytest.param(n, marks=pytest.mark.chaos) for n in range(FAST, ALL))])  # fmt: skip
+def test_a_killed_run_ends_as_one_never_killed(
+    model, run, nursery, whole, dice, tmp_path, tfds_dir, record_property
+):
+    reference, seconds = whole(model)
+    broken = tmp_path / "broken"
+    codes = [kill(nursery, model, broken, tfds_dir, dice, n, seconds) for n in range(KILLS)]
+    record_property("kills", Counter(codes)[-signal.SIGKILL])
+    assert set(codes) <= {0, -signal.SIGKILL}
+    assert nursery.run(model, broken, tfds_dir) == 0
+    experiment = jaxgen.load(reference).experiment
+    state = restored(experiment, broken)
+    assert int(state.step) == COMMON["steps"]
+    assert_same(state, restored(experiment, reference))
+    assert metrics(broken) == metrics(reference)
+    assert len(metrics(broken)) == 120 // 5 + 120 // 40
+    assert_same_pictures(broken, reference)
     assert [path for path in temporary(broken) if path.is_dir()] == []
 
 
-def assert_kills_hit(seen):
-    codes = [code for *_, code in seen]
-    assert codes.count(-signal.SIGKILL) >= KILLS - 1
-    assert any("going on from step" in opening for opening, *_ in seen)
+def kill(nursery, model, folder, tfds_dir, dice, number, seconds):
+    """SIGKILL at a random moment, every fourth one into a save; the exit code."""
+    pid = nursery.start(model, folder, tfds_dir)
+    delay = dice.uniform(0, seconds)
+    hunter = threading.Thread(target=hunt, args=(pid, folder, delay, number % 4 == 3))
+    hunter.start()
+    code = nursery.wait()
+    hunter.join()
+    return code
 
 
-def assert_same_state(whole, broken):
-    experiment = jaxgen.load(whole).experiment
-    state = restored(experiment, broken)
-    assert int(state.step) == FLAGS["steps"]
-    assert_same(state, restored(experiment, whole))
+def hunt(pid, folder, delay, aimed):
+    """Kills after `delay` seconds; aimed, as soon as a save has begun after that."""
+    time.sleep(delay / 2 if aimed else delay)
+    end = time.monotonic() + 10
+    while aimed and time.monotonic() < end and not saving(folder) and alive(pid):
+        time.sleep(0.0005)
+    if alive(pid):
+        os.kill(pid, signal.SIGKILL)
 
 
-def assert_same_metrics(whole, broken):
-    assert metrics(broken) == metrics(whole)
-    assert len(metrics(broken)) == 300 // 20 + 300 // 100
-    lines = (broken / "metrics.jsonl").read_text().splitlines()
-    seconds = [json.loads(line)["seconds"] for line in lines]
-    assert seconds == sorted(seconds)
+def saving(folder):
+    return any((folder / "checkpoints").glob("*tmp*"))
 
 
-def assert_same_pictures(whole, broken):
-    names = sorted(path.name for path in (whole / "samples").glob("*.png"))
-    assert names == ["step_00000100.png", "step_00000200.png", "step_00000300.png"]
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def assert_same_pictures(broken, reference):
+    names = sorted(path.name for path in (reference / "samples").glob("*.png"))
+    assert names == ["step_00000040.png", "step_00000080.png", "step_00000120.png"]
     for name in names:
-        assert (broken / "samples" / name).read_bytes() == (whole / "samples" / name).read_bytes()
+        assert (broken / "samples" / name).read_bytes() == (
+            reference / "samples" / name
+        ).read_bytes()

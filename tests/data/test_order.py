@@ -10,7 +10,7 @@ sizes = st.integers(1, 40)
 seeds = st.integers(0, 2**31 - 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=200)
 @given(num=sizes, batch_size=st.integers(1, 90), seed=seeds, epochs=st.integers(1, 4))
 def test_every_epoch_holds_every_example_exactly_once(num, batch_size, seed, epochs):
     steps = -(-epochs * num // batch_size)
@@ -19,7 +19,7 @@ def test_every_epoch_holds_every_example_exactly_once(num, batch_size, seed, epo
         assert sorted(epoch) == list(range(num))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=200)
 @given(
     num=sizes, batch_size=sizes, seed=seeds, start=st.integers(0, 50), num_steps=st.integers(1, 7)
 )
