@@ -1,0 +1,54 @@
+"""Checkpoints of every format there ever was load, sample and measure as they did."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxgen
+from jaxgen.errors import CheckpointError
+from jaxgen.evaluation import mean_and_error
+from jaxgen.migrate import FORMAT, migrated
+from jaxgen.observation import Bernoulli
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("number", range(1, FORMAT + 1))
+def test_a_checkpoint_of_every_format_loads_samples_and_measures(number):
+    folder = GOLDEN / f"format_{number}"
+    run = jaxgen.load(folder)
+    expected = json.loads((GOLDEN / "expected.json").read_text())
+    assert run.step == 20
+    assert run.model.observation == Bernoulli()
+    x = np.asarray(run.sample(jax.random.key(0), 64)).reshape(64, -1)
+    np.testing.assert_array_equal(x.sum(axis=1).astype(int), expected["pixels"])
+    values = run.elbo(run.dataset().examples("test"), jax.random.key(0))
+    elbo = mean_and_error(np.asarray(values))[0]
+    assert elbo == pytest.approx(expected["elbo"], rel=1e-5)
+
+
+def test_the_format_in_a_checkpoint_is_the_number_of_its_folder():
+    for number in range(1, FORMAT + 1):
+        record = GOLDEN / f"format_{number}" / "checkpoints" / "20" / "record" / "metadata"
+        assert json.loads(record.read_text())["format"] == number
+
+
+@pytest.mark.parametrize("record", [None, [], {}, {"format": 0}, {"format": FORMAT + 1},
+                                    {"format": "1"}, {"format": 1.5}])  # fmt: skip
+def test_a_format_that_is_not_known_is_refused(record):
+    with pytest.raises(CheckpointError, match=r"not of a format that is known here \(1\.\.2\)"):
+        migrated(record)
+
+
+def test_migration_changes_names_and_nothing_else():
+    parts = [{"type": "vae.Bernoulli"}, {"type": "vae.MLPEncoder"}]
+    model = {"type": "vae.VAE", "observation": parts}
+    old = {"format": 1, "experiment": {"model": model}, "data": {"name": "vae.Gaussian"}}
+    new = migrated(old)
+    assert new["experiment"]["model"]["observation"][0] == {"type": "observation.Bernoulli"}
+    assert new["experiment"]["model"]["observation"][1] == {"type": "vae.MLPEncoder"}
+    assert new["data"] == old["data"]
+    assert migrated(new) == new
