@@ -1,0 +1,149 @@
+"""Asked to leave in every phase of a run: soon gone, by exit code 75, and resumed bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from nursery import COMMON, MODELS, ROOT, Nursery
+from tiny_runs import assert_same, metrics, restored, temporary
+
+import jaxgen
+
+SECONDS = 5.0  # of a step or a batch and the save
+# phase: (the function in which the signal comes, at its n-th call, seconds later, the step saved)
+PHASES = {
+    "data": ("jaxgen.data:load", 1, 0, None),
+    "first state": ("jaxgen.parallel:replicate", 1, 0, None),
+    "compiling": ("jaxgen.journal:Journal.say", 2, 0.3, 5),
+    "a step": ("jaxgen.journal:Journal.add", 5, 0, 25),
+    "the evaluation": ("jaxgen.loop:measure", 1, 0, 40),
+    "the picture": ("jaxgen.gallery:progress", 2, 0, 80),
+    "a save": ("jaxgen.checkpoint:seals", 3, 0, 15),
+    "a commit": ("orbax.checkpoint:CheckpointManager.save", 4, 0.005, None),
+    "the last save": ("jaxgen.loop:_Session._last_save", 1, 0, 120),
+}
+FAST = {("a step", "vae", "SIGTERM"), ("the evaluation", "vae", "SIGUSR1"),
+        ("compiling", "vae", "SIGINT")}  # fmt: skip
+CASES = [
+    pytest.param(*case, marks=[] if case in FAST else [pytest.mark.chaos], id=", ".join(case))
+    for case in sorted(FAST | {(phase, model, "SIGTERM") for phase in PHASES for model in MODELS})
+]
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="module")
+def whole(nursery, tmp_path_factory, tfds_dir):
+    """model -> the folder of a run that nobody asked to leave."""
+    made = {}
+
+    def run(model):
+        if model not in made:
+            made[model] = tmp_path_factory.mktemp(model) / "whole"
+            assert nursery.run(model, made[model], tfds_dir) == 0
+        return made[model]
+
+    return run
+
+
+@pytest.mark.parametrize(("phase", "model", "name"), CASES)
+def test_a_signal_is_obeyed_soon_and_loses_nothing(
+    phase, model, name, nursery, whole, tmp_path, tfds_dir
+):
+    place, call, delay, step = PHASES[phase]
+    folder, stamp = tmp_path / "run", tmp_path / "stamp"
+    more = {"patches": [[name, place, call, delay]], "env": {"SIGNALLED": str(stamp)}}
+    reference = whole(model)
+    code = nursery.run(model, folder, tfds_dir, **more)
+    took = time.time() - float(stamp.read_text())
+    said = (tmp_path / "run.log").read_text()
+    finished = phase == "the last save"  # it had nothing left to do
+    assert code == (0 if finished else 75), said
+    assert took < SECONDS, said
+    assert "Traceback" not in said
+    assert finished or f"error: {name}" in said.splitlines()[-1]
+    if step is not None:
+        assert restored(jaxgen.load(reference).experiment, folder).step == step, said
+    assert nursery.run(model, folder, tfds_dir) == 0
+    assert_same_run(folder, reference)
+
+
+def assert_same_run(folder, reference):
+    experiment = jaxgen.load(reference).experiment
+    state = restored(experiment, folder)
+    assert int(state.step) == COMMON["steps"]
+    assert_same(state, restored(experiment, reference))
+    assert metrics(folder) == metrics(reference)
+    names = {path.name for path in (reference / "samples").iterdir()}
+    assert {path.name for path in (folder / "samples").iterdir()} == names
+    assert [path for path in temporary(folder) if path.is_dir()] == []
+
+
+def test_a_second_interrupt_leaves_at_once(nursery, tmp_path, tfds_dir):
+    """The first one waits for a save that takes long."""
+    stamp = tmp_path / "stamp"
+    patches = [
+        ["SIGINT", "jaxgen.journal:Journal.add", 5, 0],
+        ["SIGINT", "jaxgen.loop:_Session._leave", 1, 0],
+    ]
+    more = {"patches": patches, "env": {"SIGNALLED": str(stamp)}}
+    assert nursery.run("vae", tmp_path / "run", tfds_dir, **more) == 130
+    assert time.time() - float(stamp.read_text()) < 1
+    assert "interrupted twice" in (tmp_path / "run.log").read_text()
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+def test_a_signal_while_modules_are_imported(name, tmp_path):
+    number = getattr(signal, name)
+    child = subprocess.Popen(
+        [sys.executable, "-v", "-m", "experiments.vae_digits", "--workdir", str(tmp_path / "run")],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in child.stderr:  # -v names each module as it is found
+        if line.startswith("import 'numpy'"):
+            break
+    child.send_signal(number)
+    _, said = child.communicate(timeout=SECONDS)
+    assert child.returncode == 75
+    assert f"error: {name}: nothing had begun" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_verb_leaves_too(finished, tmp_path):
+    out = tmp_path / "samples.png"
+    code = (
+        "import os, signal, sys; from jaxgen import cli, gallery; real = gallery.draw\n"
+        "def draw(*a, **k): os.kill(os.getpid(), signal.SIGTERM); return real(*a, **k)\n"
+        "gallery.draw = draw; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    line = [sys.executable, "-c", code, "sample", str(finished), "--out", str(out)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 75, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: SIGTERM")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_handlers_are_put_back(tmp_path):
+    from jaxgen import signals
+    from jaxgen.errors import PreemptedError
+
+    before = [signal.getsignal(number) for number in signals.SIGNALS]
+    with pytest.raises(PreemptedError, match="SIGUSR1: nothing was lost"), signals.caught():
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert [signal.getsignal(number) for number in signals.SIGNALS] == before
+    with signals.caught(), signals.held() as asked:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert asked()
+        with pytest.raises(PreemptedError), signals.released():
+            Path(tmp_path / "never").touch()
+    assert not (tmp_path / "never").exists()

@@ -1,0 +1,93 @@
+"""Two that would train in one folder at once: one does; who only reads never waits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from nursery import many
+
+import jaxgen
+from jaxgen.errors import ConfigError
+from jaxgen.lock import LOCK, sole_writer
+
+FAST, ALL = 2, 20
+
+
+@pytest.fixture(scope="module")
+def nurseries():
+    with many(2) as made:
+        yield made
+
+
+@pytest.mark.parametrize("repeat", [*range(FAST), *(
+    pytest.param(n, marks=pytest.mark.chaos) for n in range(FAST, ALL))])  # fmt: skip
+def test_of_two_writers_exactly_one_wins(repeat, nurseries, tmp_path, tfds_dir):
+    folder, logs = tmp_path / "run", [tmp_path / "a.log", tmp_path / "b.log"]
+    if repeat % 2:
+        folder.mkdir()  # both orders of looking at the lock
+    flags = {"steps": 4000, "checkpoint-every": 1000}  # some seconds
+    pids = [
+        nursery.start("vae", folder, tfds_dir, log=str(log), flags=flags)
+        for nursery, log in zip(nurseries, logs, strict=True)
+    ]
+    codes = [nursery.wait() for nursery in nurseries]
+    assert sorted(codes) == [0, 2], [log.read_text() for log in logs]
+    loser, winner = codes.index(2), codes.index(0)
+    said = logs[loser].read_text()
+    assert f"process {pids[winner]} on " in said
+    assert "is training in it" in said
+    assert len(said.splitlines()) <= 3
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines if '"train"' in line]
+    assert steps == sorted(set(steps))
+
+
+def test_the_second_leaves_within_two_seconds(tmp_path):
+    with sole_writer(tmp_path):
+        began = time.monotonic()
+        child = (
+            "import sys; from pathlib import Path; from jaxgen.lock import sole_writer\n"
+            "from jaxgen.errors import ConfigError\n"
+            "try:\n  sole_writer(Path(sys.argv[1])).__enter__()\n"
+            "except ConfigError as error: print(error); sys.exit(2)"
+        )
+        line = [sys.executable, "-c", child, str(tmp_path)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert f"process {os.getpid()} on" in done.stdout
+        assert time.monotonic() - began < 2
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from jaxgen.lock import sole_writer\n"
+        "with sole_writer(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "held\n"
+    with pytest.raises(ConfigError, match=f"process {child.pid} on"), sole_writer(tmp_path):
+        pass
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    with sole_writer(tmp_path):
+        assert f"process {os.getpid()} " in (tmp_path / LOCK).read_text()
+
+
+def test_a_reader_beside_a_writer_never_sees_half_a_checkpoint(nurseries, tmp_path, tfds_dir):
+    folder = tmp_path / "run"
+    flags = {"steps": 2000, "checkpoint-every": 10, "log-every": 100}
+    nurseries[0].start("vae", folder, tfds_dir, log=str(tmp_path / "log"), flags=flags)
+    end = time.monotonic() + 60
+    while not list((folder / "checkpoints").glob("[0-9]*0")):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    seen = [jaxgen.load(folder).step for _ in range(60)]
+    assert nurseries[0].wait() == 0
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 5
