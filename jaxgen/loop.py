@@ -127,11 +127,11 @@ class _Session:
             try:
                 if begin < settings.steps:
                     self._train(begin)
+                    self.journal.close()
                     self._write_status(state="finished", exit_code=0)
             except JaxgenError as error:
                 self._ended(error)
                 raise
-            self.journal.close()
         return self.stepper.state
 
     def _train(self, begin):

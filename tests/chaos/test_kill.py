@@ -14,7 +14,7 @@ from tiny_runs import assert_same, metrics, restored, temporary
 import jaxgen
 
 KILLS = 5  # of a run
-FAST, ALL = 1, 14  # runs of each model: 15 kills with every `make test`, 210 with `make chaos`
+RUNS = 14  # of each model, 210 kills in all; five of them with every `make test`
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,14 @@ def dice():
     return random.Random(seed)
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("run", [*range(FAST), *(
-    pytest.param(n, marks=pytest.mark.chaos) for n in range(FAST, ALL))])  # fmt: skip
+CASES = [(model, run) for run in range(RUNS) for model in MODELS]
+FAST = CASES[:1]
+
+
+@pytest.mark.parametrize(
+    ("model", "run"),
+    [pytest.param(*case, marks=[] if case in FAST else [pytest.mark.chaos]) for case in CASES],
+)
 def test_a_killed_run_ends_as_one_never_killed(
     model, run, nursery, whole, dice, tmp_path, tfds_dir, record_property
 ):
