@@ -7,7 +7,6 @@ that is whole.
 
 import math
 import shutil
-import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxgen import parallel
-from jaxgen.committed import PlainSteps
+from jaxgen.committed import PlainSteps, require_plain
 from jaxgen.errors import CheckpointError, NonFiniteError, StorageError
 from jaxgen.files import bytes_below
 from jaxgen.migrate import FORMAT, migrated
@@ -26,8 +25,8 @@ from jaxgen.train import TrainState
 
 QUARANTINE, _RETIRED = "quarantine", ".retired"
 _REFUSALS = (OSError, ValueError)  # TensorStore says RESOURCE_EXHAUSTED as a ValueError
+_TRIES = 20  # of a reader beside a writer
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
-_MAX_JSON = 2**24  # bytes of a file that is parsed whole
 
 
 class Checkpoints:
@@ -41,19 +40,16 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, keep: int = 2, read_only: bool = False):
         self.folder, self._read_only, self._keep = folder.resolve(), read_only, keep
-        options = ocp.CheckpointManagerOptions(
+        self._scores: dict[int, float] = {}
+        self._needed = 0  # bytes of the last save
+        self._options = ocp.CheckpointManagerOptions(
             create=not read_only,
             cleanup_tmp_directories=not read_only,
             read_only=read_only,
             step_name_format=PlainSteps(),
             todelete_subdir=None if read_only else _RETIRED,  # gone at once, for who reads
         )
-        try:
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
-        except _REFUSALS as error:
-            raise self._refused(error) from error
-        self._scores: dict[int, float] = {}
-        self._needed = 0
+        self._manager = self._managed()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -130,7 +126,7 @@ class Checkpoints:
 
     def record(self, step: int) -> dict[str, Any]:
         """The JSON of a step, in today's format. Raises CheckpointError."""
-        self._require_plain(step)
+        require_plain(self.folder / str(step))
         args = ocp.args.Composite(record=ocp.args.JsonRestore())
         try:
             record = self._manager.restore(step, args=args)["record"]
@@ -210,8 +206,20 @@ class Checkpoints:
 
     def _later(self, target):
         """Reads again: a training beside us has retired what was being read."""
-        self._manager.reload()
+        self._manager.close()
+        self._manager = self._managed()
         return self.restore_newest(target)
+
+    def _managed(self):
+        """Orbax's manager, which reads in every step: one of them may be retired meanwhile."""
+        left = _TRIES if self._read_only else 1
+        while True:
+            left -= 1
+            try:
+                return ocp.CheckpointManager(self.folder, options=self._options)
+            except _REFUSALS as error:
+                if not left:
+                    raise self._refused(error) from error
 
     def _retire(self):
         """Deletes what is neither among the newest nor the best."""
@@ -244,18 +252,6 @@ class Checkpoints:
         bomb = misfit(dict(stored.tree), expected, room=bytes_below(self.folder / str(step)))
         if bomb:
             raise CheckpointError(f"{self.folder}/{step}: {bomb}")
-
-    def _require_plain(self, step):
-        """Files and folders only, and no JSON too long to be parsed."""
-        root = self.folder / str(step)
-        if root.is_symlink() or not root.is_dir():
-            raise CheckpointError(f"{root}: no folder")
-        for path in root.rglob("*"):
-            info = path.lstat()
-            if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
-                raise CheckpointError(f"{root}: {path.name!r} is neither a file nor a folder")
-            if path.parent.name != "d" and info.st_size > _MAX_JSON:
-                raise CheckpointError(f"{root}: {path.name!r} has {info.st_size} bytes")
 
     def _set_aside(self, steps):
         """Moves damaged steps away: Orbax writes no step up to the newest that is there."""

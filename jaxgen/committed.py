@@ -1,10 +1,12 @@
-"""Which steps of a checkpoint folder are committed, by their names alone.
+"""Which steps of a checkpoint folder are committed, and whether one is plain files.
 
 Orbax's own listing opens a file in every step, before anybody has looked whether the step is a
 folder or a link to one, and the file a file.
 """
 
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,9 @@ from typing import Any
 import orbax.checkpoint as ocp
 from etils import epath
 
+from jaxgen.errors import CheckpointError
+
+_MAX_JSON = 2**24  # bytes of a file that is parsed whole
 _DIGITS = 10  # of the largest int32
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
@@ -48,8 +53,21 @@ class PlainSteps:
             name = path.name
             number = name.isascii() and name.isdigit() and len(name) <= _DIGITS
             if number and str(int(name)) == name and path.is_dir() and not path.is_symlink():
-                yield self.find_step(base_path, int(name))
+                with suppress(ValueError):  # retired meanwhile, by a training beside us
+                    yield self.find_step(base_path, int(name))
 
     def find_step(self, base_path: Any, step: int) -> Step:
         """One committed step. Raises ValueError if there is none."""
         return Step(step, self._standard.find_step(base_path, step).path)
+
+
+def require_plain(folder: Path) -> None:
+    """Files and folders only, and no JSON too long to be parsed. Raises CheckpointError."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise CheckpointError(f"{folder}: no folder")
+    for path in folder.rglob("*"):
+        info = path.lstat()
+        if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
+            raise CheckpointError(f"{folder}: {path.name!r} is neither a file nor a folder")
+        if path.parent.name != "d" and info.st_size > _MAX_JSON:
+            raise CheckpointError(f"{folder}: {path.name!r} has {info.st_size} bytes")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 
 import pytest
 from nursery import COMMON, Nursery
@@ -89,13 +90,10 @@ def test_training_outlives_saves_that_fail(nursery, whole, disk, tmp_path, tfds_
 
 def fill(path):
     """Takes all that is free."""
-    with path.open("ab") as file:
-        try:
-            while True:
-                file.write(b"0" * 4096)
-                file.flush()
-        except OSError:
-            pass
+    with suppress(OSError), path.open("ab") as file:
+        while True:
+            file.write(b"0" * 4096)
+            file.flush()
 
 
 def wait_for(log, words):
