@@ -24,8 +24,9 @@ FLOORS = (
     {"autoregressive", "vae", "gan", "flow", "energy", "diffusion"},  # the families
     {"nn", "losses", "parallel", "optimizer", "data"},
     {"observation", "mixture"},
-    {"train", "distributions", "spec", "files", "lock", "migrate", "ranges", "seal", "signals"},
-    {"committed", "console", "errors", "memory", "threads", "typing"},
+    {"train", "distributions", "spec", "files", "lock", "migrate", "ranges", "seal", "signals"}
+    | {"committed"},
+    {"console", "errors", "memory", "threads", "typing"},
 )
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FAMILIES = FLOORS[8]
