@@ -121,6 +121,7 @@ def test_the_end_of_one_is_the_end_of_the_other(number, alone, tmp_path, tfds_di
     children = pair(folder, tfds_dir)
     wait_for(folder, "step 30/60", children)
     children[number].kill()
+    assert children[number].wait(timeout=10) == -signal.SIGKILL
     began = time.monotonic()
     code = children[1 - number].wait(timeout=HEARTBEAT + 20)
     assert code != 0
