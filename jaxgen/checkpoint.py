@@ -5,10 +5,12 @@ gives, and each array's seal). Reading goes from the newest step to the oldest a
 that is whole.
 """
 
+import logging
 import math
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import orbax.checkpoint as ocp
 
 from jaxgen import parallel
 from jaxgen.committed import PlainSteps, require_plain
+from jaxgen.console import first_line, quiet
 from jaxgen.errors import CheckpointError, NonFiniteError, StorageError
 from jaxgen.files import bytes_below
 from jaxgen.migrate import FORMAT, migrated
@@ -36,16 +39,20 @@ class Checkpoints:
       folder: made if it is not there.
       keep: how many of the newest to keep; the one of the best score stays besides.
       read_only: change nothing in the folder.
+
+    Attributes:
+      scores: {step: on the validation split, higher is better}, as far as the caller knows them.
     """
 
     def __init__(self, folder: Path, *, keep: int = 2, read_only: bool = False):
         self.folder, self._read_only, self._keep = folder.resolve(), read_only, keep
-        self._scores: dict[int, float] = {}
+        self.scores: dict[int, float] = {}
         self._needed = 0  # bytes of the last save
         self._options = ocp.CheckpointManagerOptions(
             create=not read_only,
             cleanup_tmp_directories=not read_only,
             read_only=read_only,
+            save_interval_steps=0 if read_only else 1,
             step_name_format=PlainSteps(),
             todelete_subdir=None if read_only else _RETIRED,  # gone at once, for who reads
         )
@@ -54,19 +61,22 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, *error: object) -> None:
         try:
-            self.wait()
+            if kind is None:
+                self.wait()
+            else:  # that is what the caller hears of; of several processes this may be one alone
+                with suppress(*_REFUSALS):
+                    self._manager.wait_until_finished()
         finally:
             self._manager.close()
 
-    def save(self, state: TrainState, record: dict[str, Any], score: float | None = None) -> None:
+    def save(self, state: TrainState, record: dict[str, Any]) -> None:
         """Commits the state in the background, unless its step is there already.
 
         Args:
           state: arrays, all finite.
           record: plain JSON.
-          score: on the validation split, higher is better; None or not finite: not known.
 
         Raises:
           NonFiniteError: an array is not finite; what was saved before stays.
@@ -79,32 +89,22 @@ class Checkpoints:
         bad = not_finite(state)
         if bad:
             raise NonFiniteError(f"step {step} was not saved: {bad} is not finite")
-        score = score if score is not None and math.isfinite(score) else None
-        record = {**record, "format": FORMAT, "score": score, "leaves": seals(state)}
-        self._require_room(num_bytes(state))
+        record = {**record, "format": FORMAT, "leaves": seals(state)}
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
         )
-        try:
-            self._manager.save(step, args=items)
-        except _REFUSALS as error:
-            raise self._refused(error) from error
-        self._scores[step] = -math.inf if score is None else score
+        self._needed = num_bytes(state)
+        self._all(self._require_room)
+        self._all(lambda: self._manager.save(step, args=items))
 
     def check(self) -> None:
-        """Raises StorageError if the save in the background has failed; costs nothing."""
-        try:
-            self._manager.check_for_errors()
-        except _REFUSALS as error:
-            raise self._refused(error) from error
+        """Raises StorageError if the save in the background has failed, in any process."""
+        self._all(self._manager.check_for_errors)
 
     def wait(self) -> None:
         """Until the last save is on disk; then older ones go. Raises StorageError."""
-        try:
-            self._manager.wait_until_finished()
-        except _REFUSALS as error:
-            raise self._refused(error) from error
         if not self._read_only:
+            self._all(self._manager.wait_until_finished)
             self._retire()
 
     def steps(self) -> list[int]:
@@ -117,12 +117,9 @@ class Checkpoints:
 
     def best(self) -> tuple[int, float] | None:
         """(step, score) of the best score that is on disk, or None."""
-        for step in self.steps():
-            if step not in self._scores:
-                self._scores[step] = self._score(step)
-        found = [(self._scores[step], step) for step in self.steps()]
-        score, step = max(found, default=(-math.inf, 0))
-        return None if score == -math.inf else (step, score)
+        known = [(self.scores[step], step) for step in self.steps() if step in self.scores]
+        finite = [pair for pair in known if math.isfinite(pair[0])]
+        return max(finite)[::-1] if finite else None
 
     def record(self, step: int) -> dict[str, Any]:
         """The JSON of a step, in today's format. Raises CheckpointError."""
@@ -216,10 +213,15 @@ class Checkpoints:
         while True:
             left -= 1
             try:
-                return ocp.CheckpointManager(self.folder, options=self._options)
+                with quiet(logging.ERROR):  # it warns that it was told to read only
+                    return ocp.CheckpointManager(self.folder, options=self._options)
             except _REFUSALS as error:
-                if not left:
-                    raise self._refused(error) from error
+                if left:
+                    continue
+                if self._read_only:
+                    reason = first_line(error)
+                    raise CheckpointError(f"{self.folder}: cannot be read: {reason}") from error
+                raise self._refused(error) from error
 
     def _retire(self):
         """Deletes what is neither among the newest nor the best."""
@@ -227,17 +229,8 @@ class Checkpoints:
         old = [step for step in self.steps()[self._keep :] if best is None or step != best[0]]
         for step in parallel.writers_numbers(old):
             self._manager.delete(step)
-            self._scores.pop(step, None)
         if parallel.is_writer():
             shutil.rmtree(self.folder / _RETIRED, ignore_errors=True)
-
-    def _score(self, step):
-        try:
-            score = self.record(step).get("score")
-        except CheckpointError:
-            return -math.inf
-        known = isinstance(score, int | float) and math.isfinite(score)
-        return float(score) if known else -math.inf
 
     def _require_same(self, step, found, recorded):
         difference = differences(found, recorded)
@@ -246,7 +239,7 @@ class Checkpoints:
 
     def _require_shapes(self, step, target):
         """What the arrays' own files say, before one of them is read: it might be a bomb."""
-        with ocp.StandardCheckpointer() as reader:
+        with quiet(logging.ERROR), ocp.StandardCheckpointer() as reader:
             stored = reader.metadata(self.folder / str(step) / "state").item_metadata
         expected = jax.eval_shape(lambda t: jax.tree.map(_data, t), target)
         bomb = misfit(dict(stored.tree), expected, room=bytes_below(self.folder / str(step)))
@@ -265,24 +258,30 @@ class Checkpoints:
         parallel.any_process(False)  # all wait until that is done
         self._manager.reload()
 
-    def _require_room(self, needed):
-        self._needed = needed
-        if shutil.disk_usage(self.folder).free < needed:
-            raise self._refused("the disk is full")
+    def _all(self, act):
+        """Does it in every process. Raises StorageError in all of them if one was refused."""
+        refusal = None
+        try:
+            act()
+        except _REFUSALS as error:
+            refusal = error
+        if parallel.any_process(refusal is not None):
+            raise self._refused(refusal or "in another process") from refusal
+
+    def _require_room(self):
+        if shutil.disk_usage(self.folder).free < self._needed:
+            raise OSError("the disk is full")
 
     def _refused(self, error):
         """A StorageError; what an unfinished save left is removed."""
         free = shutil.disk_usage(self.folder if self.folder.exists() else "/").free
-        for path in self.folder.glob(_TEMPORARY) if not self._read_only else ():
+        for path in self.folder.glob(_TEMPORARY) if parallel.is_writer() else ():
             shutil.rmtree(path, ignore_errors=True)
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        return StorageError(
-            f"{self.folder}: not written ({self._needed:,} bytes needed, {free:,} free): {reason}"
-        )
+        sizes = f"{self._needed:,} bytes needed, {free:,} free"
+        return StorageError(f"{self.folder}: not written ({sizes}): {first_line(error)}")
 
     def _damaged(self, step, item, error):
-        lines = str(error).partition(". See full TensorStore")[0].splitlines()
-        reason = lines[0][:200] if lines else type(error).__name__
+        reason = first_line(str(error).partition(". See full TensorStore")[0] or error)
         return CheckpointError(f"{self.folder}/{step}: {item}: damaged: {reason}")
 
 

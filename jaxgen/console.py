@@ -1,8 +1,11 @@
 """What is printed and shown: text that a file may have made, without what a terminal obeys."""
 
+import logging
 import re
 import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
@@ -25,3 +28,21 @@ def complain(text: object) -> None:
     """Prints a message on standard error: at most three lines, none without end."""
     lines = str(text)[: _LINES * _LENGTH].splitlines()[:_LINES]
     say("\n".join(line[:_LENGTH] for line in lines), sys.stderr)
+
+
+def first_line(error: object) -> str:
+    """What an error says, cut to one line of a message."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
+@contextmanager
+def quiet(level: int) -> Iterator[None]:
+    """Orbax and TFDS, which log by absl, say nothing below this level."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(max(level, before))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -4,6 +4,9 @@ Every message is one to three lines: what is wrong, the field or file, and what 
 The command line prints it without a traceback (`--debug` shows one).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class JaxgenError(Exception):
     """An error whose message is written for the user of jaxgen."""
@@ -30,9 +33,18 @@ class CheckpointError(JaxgenError):
 
 
 class NonFiniteError(JaxgenError):
-    """A loss or parameter that became NaN or infinite."""
+    """A loss or parameter that became NaN or infinite.
+
+    Attributes:
+      step: that before the step to blame, if one is known.
+      batch: {name: array [B, ...]} of that step.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, step: int = 0, batch: Mapping[str, Any] | None = None):
+        super().__init__(message)
+        self.step, self.batch = step, batch
 
 
 class StorageError(JaxgenError):

@@ -33,6 +33,9 @@ class Journal:
       window: what `window()` was at that step.
       tensorboard: write event files too; needs the extra `tensorboard`.
       silent: write and say nothing; of several processes one does.
+
+    Attributes:
+      validations: {step: the line of the validation split}, of an earlier process.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Journal:
         self._silent = silent
         self._path = Path(os.devnull) if silent else folder / "metrics.jsonl"
         kept = [] if silent else _cut(self._path, begin)
-        self._told = {line["split"] for line in kept if line["step"] == begin}
+        self.validations = {x["step"]: x for x in kept if x["split"] == "validation"}
         self._origin = time.monotonic() - (kept[-1]["seconds"] if kept else 0.0)
         self._events = _event_writer(folder) if tensorboard and not silent else None
         try:
@@ -97,10 +100,6 @@ class Journal:
     def resume(self) -> None:
         """Starts the clock of the training speed again after a pause for something else."""
         self._mark, self._timed = time.monotonic(), 0
-
-    def told(self, split: str) -> bool:
-        """Whether the step the run goes on from has a line of this split already."""
-        return split in self._told
 
     def window(self) -> Window:
         """The metrics of the steps since the last line, as plain JSON."""
@@ -175,7 +174,7 @@ def _cut(path, begin):
     for text in (read_file(path, _MAX_LINES) or b"").splitlines():
         try:
             line = json.loads(text)
-            line["step"], line["seconds"]
+            line["step"], line["split"], line["seconds"]
         except (ValueError, TypeError, KeyError):
             break
         kept.append(line)

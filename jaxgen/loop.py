@@ -8,6 +8,7 @@ settings alone. Asked to leave by a signal, it saves the last finished step and 
 PreemptedError.
 """
 
+import math
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -105,7 +106,6 @@ class _Session:
     folder: Path
     record: dict[str, Any]
     checkpoints: Checkpoints
-    score: float | None = None  # on the validation split, of the current step
 
     def train(self, mesh, about, tensorboard, on_nan) -> TrainState:
         """From the newest checkpoint to the end."""
@@ -123,6 +123,8 @@ class _Session:
         told = {"begin": begin, "window": kept.get("window"), "tensorboard": tensorboard}
         told["silent"] = not parallel.is_writer()
         with Journal(self.folder, settings, **told) as self.journal:
+            signs = self.journal.validations.items()
+            self.checkpoints.scores = {step: _score(found) for step, found in signs}
             self.journal.say(_opening(self.folder, settings, begin, mesh))
             try:
                 if begin < settings.steps:
@@ -166,12 +168,11 @@ class _Session:
         self.journal.add(dispatch.end, dispatch.metrics)
         if first:
             self.journal.compiled()
-        self._check_saves()
+        self._unless_full(self.checkpoints.check)
         due = self._due(dispatch.start, dispatch.end) if dispatch.settled else set()
         if {"log", "checkpoint"} & due:
             self.status.trained(dispatch.end, self.journal.flush())
             self._write_status()
-        self.score = None
         if "evaluate" in due:
             self._evaluate()
         if "sample" in due:
@@ -185,7 +186,7 @@ class _Session:
         """What was due at the step the run goes on from, and cut short by a signal."""
         due = self._due(begin - 1, begin) if begin else set()
         owes = {
-            "evaluate": not self.journal.told("validation"),
+            "evaluate": begin not in self.journal.validations,
             "sample": not self._picture_path(begin).exists(),
         }
         owed = {n for n in ("evaluate", "sample") if n in due and self._writer_says(owes[n])}
@@ -203,10 +204,9 @@ class _Session:
                 state = parallel.local(self.stepper.state)
                 signs = validate(self.experiment.model, state, self.dataset)
                 self.journal.write("validation", signs)
-                self.score = next((s * signs[n] for n, s in _SCORES.items() if n in signs), None)
+                self.checkpoints.scores[int(state.step)] = _score(signs)
                 for line in alarms(signs):
                     self.journal.say(line)
-        self.score = parallel.from_writer(self.score)
 
     def _interruptible(self):
         """A part that a signal may cut short, unless other processes wait for its end."""
@@ -225,15 +225,12 @@ class _Session:
         return self.folder / "samples" / f"step_{step:08}.png"
 
     def _save(self):
-        more = {"window": self.journal.window(), "skipped": self.stepper.skipped}
-        save = partial(
-            self.checkpoints.save, self.stepper.state, self.record | more, score=self.score
-        )
-        if self._unless_full(save):
+        if self._unless_full(self._commit):
             self.status.saved(int(self.stepper.state.step), self.checkpoints.best())
 
-    def _check_saves(self):
-        self._unless_full(self.checkpoints.check)
+    def _commit(self):
+        more = {"window": self.journal.window(), "skipped": self.stepper.skipped}
+        self.checkpoints.save(self.stepper.state, self.record | more)
 
     def _unless_full(self, write):
         """Whether a write succeeded that the run can do without."""
@@ -251,8 +248,7 @@ class _Session:
             self.checkpoints.wait()
         except StorageError as error:
             self.journal.say(f"warning: {error}; once more")
-        more = {"window": self.journal.window(), "skipped": self.stepper.skipped}
-        self.checkpoints.save(self.stepper.state, self.record | more, score=self.score)
+        self._commit()
         self.checkpoints.wait()
         self.status.saved(step, self.checkpoints.best())
 
@@ -264,7 +260,7 @@ class _Session:
     def _ended(self, error):
         """The status of a run that did not end well, and the batch of a NaN."""
         state = "preempted" if isinstance(error, PreemptedError) else "failed"
-        if isinstance(error, NonFiniteError) and hasattr(error, "batch"):
+        if isinstance(error, NonFiniteError) and error.batch is not None:
             path = self.folder / f"nonfinite_step_{error.step + 1:08}.npz"
             self._unless_full(partial(write_npz, path, error.batch))
         self._write_status(state=state, exit_code=error.exit_code)
@@ -283,6 +279,11 @@ class _Session:
         else:
             kept = self.checkpoints.record(int(state.step))
         return parallel.replicate(state, mesh), kept
+
+
+def _score(signs):
+    """What tells the best checkpoint, higher is better; NaN if the model has no such sign."""
+    return next((s * signs[name] for name, s in _SCORES.items() if name in signs), math.nan)
 
 
 def _only_here(folder):

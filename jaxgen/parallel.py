@@ -6,7 +6,6 @@ on 1 or 8 devices. `pmap`: each replica sees its own slice and its own randomnes
 statistics are averaged over the axis by the step itself.
 """
 
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxgen.console import first_line
 from jaxgen.errors import ConfigError
 from jaxgen.train import Batch, Metrics, TrainState, all_finite, choose
 
@@ -80,7 +80,7 @@ def processes() -> Iterator[None]:
         heartbeat = int(os.environ.get("JAXGEN_HEARTBEAT", "100"))
         jax.distributed.initialize(**given, heartbeat_timeout_seconds=heartbeat)
     except (ValueError, RuntimeError) as error:
-        raise ConfigError(f"--distributed: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"--distributed: {first_line(error)}") from error
     try:
         yield
     finally:
@@ -93,14 +93,6 @@ def any_process(condition: bool) -> bool:
     if jax.process_count() == 1:
         return condition
     return bool(multihost_utils.process_allgather(np.int32(condition)).any())
-
-
-def from_writer(value: float | None) -> float | None:
-    """The writer's value, in every process; all must ask."""
-    if jax.process_count() == 1:
-        return value
-    given = multihost_utils.broadcast_one_to_all(np.float64(math.nan if value is None else value))
-    return None if math.isnan(given) else float(given)
 
 
 def writers_numbers(numbers: Sequence[int], most: int = 64) -> list[int]:
@@ -120,7 +112,7 @@ def leaving_if_alone(exit_code: int) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        sys.stderr.write(f"error: lost another process: {str(error).splitlines()[0][:200]}\n")
+        sys.stderr.write(f"error: lost another process: {first_line(error)}\n")
         sys.stderr.flush()
         os._exit(exit_code)
 

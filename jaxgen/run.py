@@ -25,6 +25,7 @@ import jaxgen.observation
 import jaxgen.vae
 from jaxgen import data
 from jaxgen.checkpoint import Checkpoints
+from jaxgen.console import first_line
 from jaxgen.data.split import SPLITS
 from jaxgen.errors import CheckpointError, DataError
 from jaxgen.experiment import Experiment, Settings, require_fit
@@ -161,8 +162,7 @@ def _target(checkpoints, table, records, step):
         _require_data(record.get("data"))
         return experiment.abstract_state()
     except Exception as error:  # what a model makes of a damaged spec
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise CheckpointError(f"{checkpoints.folder}/{step}: {lines[0]}") from error
+        raise CheckpointError(f"{checkpoints.folder}/{step}: {first_line(error)}") from error
 
 
 def _require_data(record):

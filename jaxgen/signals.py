@@ -29,6 +29,7 @@ class _Watch:
     """Which signal came, and whether it has to wait."""
 
     asked: int | None = None
+    interrupts = 0
     held = False
     depth = 0
 
@@ -43,7 +44,7 @@ def caught() -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, _arrived) for number in SIGNALS}
-    _watch.asked, _watch.held, _watch.depth = None, False, 1
+    _watch.asked, _watch.interrupts, _watch.held, _watch.depth = None, 0, False, 1
     try:
         yield
     finally:
@@ -82,7 +83,8 @@ def preempted(detail: str = "nothing was lost") -> PreemptedError:
 
 def _arrived(number: int, frame: Any) -> None:
     del frame
-    if number == signal.SIGINT and _watch.asked == signal.SIGINT:
+    _watch.interrupts += number == signal.SIGINT
+    if number == signal.SIGINT and _watch.interrupts > 1:
         sys.stderr.write("\nerror: interrupted twice; the last checkpoint is kept\n")
         sys.stderr.flush()
         os._exit(INTERRUPTED_TWICE)

@@ -84,7 +84,7 @@ class Stepper:
     ):
         self.state, self.skipped = state, skipped
         self._experiment, self._mesh, self._on_nan = experiment, mesh, on_nan
-        self._split, self._prepare = dataset.splits["train"], dataset.prepare
+        self._split = dataset.splits["train"]
         self._step = partial(
             train_step,
             experiment.players(),
@@ -100,7 +100,7 @@ class Stepper:
         """Up to the last step; one may be in flight, except after those that `settle` names.
 
         Raises:
-          NonFiniteError: names the step, what is not finite, and where; `explained` has the batch.
+          NonFiniteError: names the step, what is not finite, and where; has the batch.
         """
         settings, begin = self._experiment.settings, int(self.state.step)
         plan = list(_plan(settings, begin, parallel.steps_per_dispatch(self.state.variables)))
@@ -156,12 +156,12 @@ class Stepper:
         text = f"step {step + 1}: {why}."
         if self.skipped:
             text = f"step {step + 1}, after {self.skipped} skipped: {why}."
-        error = NonFiniteError(
+        return NonFiniteError(
             f"{text} The last checkpoint is kept.\nTry: a smaller --optimizer.learning-rate, or "
-            "--optimizer.clip-norm 1"
+            "--optimizer.clip-norm 1",
+            step=step,
+            batch=batch,
         )
-        error.step, error.batch = step, batch
-        return error
 
 
 def _plan(settings: Settings, step: int, longest: int) -> Iterator[tuple[int, int]]:

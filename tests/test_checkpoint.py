@@ -1,6 +1,7 @@
 """What is restored is what was saved, or it is not restored at all."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from tiny_runs import assert_same, host, restored, temporary
 
@@ -140,6 +142,28 @@ def test_only_the_newest_are_kept(tmp_path):
     save(tmp_path, *(state_at(step) for step in (1, 2, 3, 4)))
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         assert checkpoints.steps() == [4, 3]
+
+
+def test_the_best_stays_besides_and_what_is_not_finite_is_never_the_best(tmp_path):
+    scores = [math.nan, 2.0, 3.0, 1.0, math.inf, 0.0]
+    with Checkpoints(tmp_path) as checkpoints:
+        for step, score in enumerate(scores, 1):
+            checkpoints.scores[step] = score
+            checkpoints.save(state_at(step), {})
+        checkpoints.wait()
+        assert checkpoints.steps() == [6, 5, 3]
+        assert checkpoints.best() == (3, 3.0)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.best() is None
+
+
+def test_a_folder_that_cannot_be_read_is_named(saved, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(ocp, "CheckpointManager", refuse)
+    with pytest.raises(CheckpointError, match=f"{saved}: cannot be read: .*Permission denied"):
+        Checkpoints(saved, read_only=True)
 
 
 def test_a_step_that_is_there_is_not_written_again(folder):

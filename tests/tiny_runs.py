@@ -53,6 +53,11 @@ def metrics(folder: Path):
     return [{k: v for k, v in line.items() if k not in _TIMES} for line in lines]
 
 
+def best(folder: Path):
+    """The best step on disk and its score, as STATUS.json has them."""
+    return json.loads((folder / "STATUS.json").read_text())["best"]
+
+
 def restored(experiment, folder: Path):
     """The newest state in a run folder."""
     with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from jaxgen.console import first_line
 from jaxgen.data import split as split_module
 from jaxgen.data.config import Data
 from jaxgen.data.crop import square
@@ -149,7 +150,7 @@ def _pixels(path: Path, image_size: int | None, shape: tuple[int, int, int]) -> 
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     return DataError(f"{path}: cannot be read as an image: {reason}\nRepair or remove the file")
 
 

@@ -18,6 +18,7 @@ from tensorflow_datasets.core import naming
 from tensorflow_datasets.core.read_only_builder import builder_from_files
 from tensorflow_datasets.core.utils import tqdm_utils
 
+from jaxgen.console import first_line, quiet
 from jaxgen.data import synthetic
 from jaxgen.data.config import Data
 from jaxgen.errors import DataError
@@ -125,19 +126,10 @@ def _unknown(name: str, catalogue: list[str]) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """TFDS prints to stdout, draws progress bars and warns that a new folder is empty."""
-    logger, bars = logging.getLogger("absl"), tqdm_utils._active
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    bars = tqdm_utils._active
     tfds.disable_progress_bar()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), quiet(logging.ERROR):
             yield
     finally:
-        logger.setLevel(level)
         tqdm_utils.display_progress_bar(bars)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, cut to one line of a message."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]

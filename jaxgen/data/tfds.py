@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from jaxgen.console import first_line
 from jaxgen.data import split as split_module
 from jaxgen.data.config import Data
 from jaxgen.data.crop import square_array
-from jaxgen.data.prepare import first_line, open_by_name, open_digits
+from jaxgen.data.prepare import open_by_name, open_digits
 from jaxgen.data.split import Source, Split, identity_hash, join
 from jaxgen.data.validate import check_examples
 from jaxgen.errors import DataError

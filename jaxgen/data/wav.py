@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgen.console import first_line
 from jaxgen.data import split as split_module
 from jaxgen.data.config import Data
 from jaxgen.data.folder import label_by_folder, part_of
@@ -156,7 +157,7 @@ def _wrong(path: Path, field: str, got: object, expected: object) -> DataError:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     return DataError(
         f"{path}: cannot be read as 16-bit PCM sound: {reason}\nRepair, convert or remove the file"
     )

@@ -3,9 +3,11 @@
 As a script it reads requests, a line of JSON each, and answers with the pid, then the exit code:
 
     {"recipe": "vae_digits", "argv": [...], "log": "path", "env": {...},
-     "patches": [["SIGTERM", "jaxgen.loop:validate", 1, 0]]}
+     "patches": [["SIGTERM", "jaxgen.loop:validate", 1, 0]],
+     "mortal": {"folder": "path", "save": 4, "change": 17, "tally": "path"}}
 
-A patch sends a signal to the process when it calls that function the n-th time, seconds later.
+A patch sends a signal to the process when it calls that function the n-th time, seconds later. Who
+is mortal dies before a change of the files of a folder: the n-th since a save began.
 """
 
 import importlib
@@ -35,6 +37,8 @@ MODELS = {
     "gan": ("dcgan_digits", {"latent-dim": 4, "features": 4}),
 }
 _NOBODY = 2**30
+_CHANGES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Nursery:
@@ -109,6 +113,39 @@ def signal_in(name, place, call, delay):
     setattr(owner, last, spied)
 
 
+def die_at(folder, save, change, tally):
+    """Kills this process before the n-th change in the folder since the k-th save began.
+
+    With change 0 it lives; `tally` then has a line for each change up to the next save.
+    """
+    from orbax.checkpoint import CheckpointManager
+
+    begin, calls, changes = CheckpointManager.save, [0], []
+
+    def saved(*args, **kwargs):
+        calls[0] += 1
+        if calls[0] == save + 1:
+            Path(tally).write_text("\n".join(changes))
+        return begin(*args, **kwargs)
+
+    def watch(event, args):
+        if calls[0] >= save and _is_change(event, args, folder):
+            changes.append(f"{event} {args[0]}")
+            if len(changes) == change:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    CheckpointManager.save = saved
+    sys.addaudithook(watch)
+
+
+def _is_change(event, args, folder):
+    """Whether Python is about to change a file or a folder in there."""
+    if event not in _CHANGES or (event == "open" and not args[2] & _WRITING):
+        return False
+    within_an_open_folder = event in ("os.remove", "os.rmdir") and args[1] != -1
+    return within_an_open_folder or str(args[0]).startswith(folder)
+
+
 def _child(request):
     os.environ |= request.get("env", {})
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -118,6 +155,8 @@ def _child(request):
         signal.signal(number, signal.SIG_DFL)
     for patch in request.get("patches", []):
         signal_in(*patch)
+    if "mortal" in request:
+        die_at(**request["mortal"])
     from jaxgen.cli import launch
 
     module = importlib.import_module(f"experiments.{request['recipe']}")

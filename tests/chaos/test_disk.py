@@ -6,7 +6,7 @@ import subprocess
 from contextlib import suppress
 
 import pytest
-from nursery import COMMON, Nursery
+from nursery import COMMON
 from tiny_runs import assert_same, metrics, restored
 
 import jaxgen
@@ -17,16 +17,8 @@ FLAGS = {"sample-every": 120}
 
 
 @pytest.fixture(scope="module")
-def nursery():
-    with Nursery() as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="module")
-def whole(nursery, tmp_path_factory, tfds_dir):
-    folder = tmp_path_factory.mktemp("disk") / "whole"
-    assert nursery.run("vae", folder, tfds_dir, flags=FLAGS) == 0
-    return folder
+def undisturbed(whole):
+    return whole("vae", FLAGS)
 
 
 @pytest.fixture
@@ -48,7 +40,9 @@ def disk(tmp_path):
 @pytest.mark.parametrize(
     "kib", [pytest.param(k, marks=[] if k in FAST else [pytest.mark.chaos]) for k in SIZES]
 )
-def test_a_small_disk_ends_a_run_by_6_or_not_at_all(kib, nursery, whole, disk, tmp_path, tfds_dir):
+def test_a_small_disk_ends_a_run_by_6_or_not_at_all(
+    kib, nursery, undisturbed, disk, tmp_path, tfds_dir
+):
     folder = disk(kib) / "run"
     code = nursery.run("vae", folder, tfds_dir, log=str(tmp_path / "log"), flags=FLAGS)
     said = (tmp_path / "log").read_text()
@@ -59,15 +53,15 @@ def test_a_small_disk_ends_a_run_by_6_or_not_at_all(kib, nursery, whole, disk, t
         error = said[said.index("error: ") :].strip()
         assert str(folder) in error
         assert len(error.splitlines()) <= 3, said
-    experiment = jaxgen.load(whole).experiment
+    experiment = jaxgen.load(undisturbed).experiment
     steps = [p.name for p in (folder / "checkpoints").glob("*") if p.name.isdigit()]
     if steps:  # whatever was committed is whole
         assert int(restored(experiment, folder).step) == max(map(int, steps))
     if code == 0:
-        assert_same(restored(experiment, folder), restored(experiment, whole))
+        assert_same(restored(experiment, folder), restored(experiment, undisturbed))
 
 
-def test_training_outlives_saves_that_fail(nursery, whole, disk, tmp_path, tfds_dir):
+def test_training_outlives_saves_that_fail(nursery, undisturbed, disk, tmp_path, tfds_dir):
     """The disk is full for a third of the run: what could not be written then is not missed."""
     folder, log = disk(4000) / "run", tmp_path / "log"
     ballast = folder.parent / "ballast"
@@ -85,7 +79,7 @@ def test_training_outlives_saves_that_fail(nursery, whole, disk, tmp_path, tfds_
     assert "bytes needed" in warnings[0] or "not written" in warnings[0]
     steps = [line["step"] for line in metrics(folder) if line["split"] == "train"]
     assert steps == list(range(5, 801, 5))  # every line is there in the end
-    assert restored(jaxgen.load(whole).experiment, folder).step == 800
+    assert restored(jaxgen.load(undisturbed).experiment, folder).step == 800
 
 
 def fill(path):
@@ -105,9 +99,9 @@ def wait_for(log, words):
         time.sleep(0.01)
 
 
-def test_the_sizes_are_around_what_a_run_takes(whole):
-    used = sum(path.stat().st_blocks * 512 for path in whole.rglob("*"))
+def test_the_sizes_are_around_what_a_run_takes(undisturbed):
+    used = sum(path.stat().st_blocks * 512 for path in undisturbed.rglob("*"))
     assert min(SIZES) * 1024 < used < 2 * max(SIZES) * 1024
     assert COMMON["steps"] == 120
-    assert shutil.disk_usage(whole).free > used
-    assert os.path.exists(whole)
+    assert shutil.disk_usage(undisturbed).free > used
+    assert os.path.exists(undisturbed)

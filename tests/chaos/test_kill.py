@@ -8,8 +8,8 @@ import time
 from collections import Counter
 
 import pytest
-from nursery import COMMON, MODELS, Nursery
-from tiny_runs import assert_same, metrics, restored, temporary
+from nursery import COMMON, MODELS
+from tiny_runs import assert_same, best, metrics, restored, temporary
 
 import jaxgen
 
@@ -18,24 +18,17 @@ RUNS = 14  # of each model, 210 kills in all; five of them with every `make test
 
 
 @pytest.fixture(scope="module")
-def nursery():
-    with Nursery() as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="module")
-def whole(nursery, tmp_path_factory, tfds_dir):
-    """model -> the folder of a run never killed, and the seconds of a start."""
-    made = {}
+def seconds(nursery, whole, tmp_path_factory, tfds_dir):
+    """model -> the seconds of a run that finds everything compiled."""
+    took = {}
 
     def run(model):
-        if model not in made:
-            for _ in range(2):  # the first compiles for the others
-                folder = tmp_path_factory.mktemp(model) / "whole"
-                began = time.monotonic()
-                assert nursery.run(model, folder, tfds_dir) == 0
-                made[model] = folder, time.monotonic() - began
-        return made[model]
+        whole(model)
+        if model not in took:
+            began = time.monotonic()
+            assert nursery.run(model, tmp_path_factory.mktemp("timed") / "run", tfds_dir) == 0
+            took[model] = time.monotonic() - began
+        return took[model]
 
     return run
 
@@ -56,11 +49,10 @@ FAST = CASES[:1]
     [pytest.param(*case, marks=[] if case in FAST else [pytest.mark.chaos]) for case in CASES],
 )
 def test_a_killed_run_ends_as_one_never_killed(
-    model, run, nursery, whole, dice, tmp_path, tfds_dir, record_property
+    model, run, nursery, whole, seconds, dice, tmp_path, tfds_dir, record_property
 ):
-    reference, seconds = whole(model)
-    broken = tmp_path / "broken"
-    codes = [kill(nursery, model, broken, tfds_dir, dice, n, seconds) for n in range(KILLS)]
+    reference, longest, broken = whole(model), seconds(model), tmp_path / "broken"
+    codes = [kill(nursery, model, broken, tfds_dir, dice, n, longest) for n in range(KILLS)]
     record_property("kills", Counter(codes)[-signal.SIGKILL])
     assert set(codes) <= {0, -signal.SIGKILL}
     assert nursery.run(model, broken, tfds_dir) == 0
@@ -70,14 +62,15 @@ def test_a_killed_run_ends_as_one_never_killed(
     assert_same(state, restored(experiment, reference))
     assert metrics(broken) == metrics(reference)
     assert len(metrics(broken)) == 120 // 5 + 120 // 40
+    assert best(broken) == best(reference)
     assert_same_pictures(broken, reference)
     assert [path for path in temporary(broken) if path.is_dir()] == []
 
 
-def kill(nursery, model, folder, tfds_dir, dice, number, seconds):
+def kill(nursery, model, folder, tfds_dir, dice, number, longest):
     """SIGKILL at a random moment, every fourth one into a save; the exit code."""
     pid = nursery.start(model, folder, tfds_dir)
-    delay = dice.uniform(0, seconds)
+    delay = dice.uniform(0, longest)
     hunter = threading.Thread(target=hunt, args=(pid, folder, delay, number % 4 == 3))
     hunter.start()
     code = nursery.wait()

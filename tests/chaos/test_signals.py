@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from nursery import COMMON, MODELS, ROOT, Nursery
-from tiny_runs import assert_same, metrics, restored, temporary
+from nursery import COMMON, MODELS, ROOT
+from tiny_runs import assert_same, best, metrics, restored, temporary
 
 import jaxgen
 
@@ -32,26 +32,6 @@ CASES = [
     pytest.param(*case, marks=[] if case in FAST else [pytest.mark.chaos], id=", ".join(case))
     for case in sorted(FAST | {(phase, model, "SIGTERM") for phase in PHASES for model in MODELS})
 ]
-
-
-@pytest.fixture(scope="module")
-def nursery():
-    with Nursery() as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="module")
-def whole(nursery, tmp_path_factory, tfds_dir):
-    """model -> the folder of a run that nobody asked to leave."""
-    made = {}
-
-    def run(model):
-        if model not in made:
-            made[model] = tmp_path_factory.mktemp(model) / "whole"
-            assert nursery.run(model, made[model], tfds_dir) == 0
-        return made[model]
-
-    return run
 
 
 @pytest.mark.parametrize(("phase", "model", "name"), CASES)
@@ -82,18 +62,18 @@ def assert_same_run(folder, reference):
     assert int(state.step) == COMMON["steps"]
     assert_same(state, restored(experiment, reference))
     assert metrics(folder) == metrics(reference)
+    assert best(folder) == best(reference)
     names = {path.name for path in (reference / "samples").iterdir()}
     assert {path.name for path in (folder / "samples").iterdir()} == names
     assert [path for path in temporary(folder) if path.is_dir()] == []
 
 
-def test_a_second_interrupt_leaves_at_once(nursery, tmp_path, tfds_dir):
-    """The first one waits for a save that takes long."""
+@pytest.mark.parametrize("between", [[], [["SIGTERM", "jaxgen.loop:_Session._leave", 1, 0]]])
+def test_a_second_interrupt_leaves_at_once(between, nursery, tmp_path, tfds_dir):
+    """The first one waits for a save that takes long; another signal may come in between."""
     stamp = tmp_path / "stamp"
-    patches = [
-        ["SIGINT", "jaxgen.journal:Journal.add", 5, 0],
-        ["SIGINT", "jaxgen.loop:_Session._leave", 1, 0],
-    ]
+    first = ["SIGINT", "jaxgen.journal:Journal.add", 5, 0]
+    patches = [first, *between, ["SIGINT", "jaxgen.loop:_Session._last_save", 1, 0]]
     more = {"patches": patches, "env": {"SIGNALLED": str(stamp)}}
     assert nursery.run("vae", tmp_path / "run", tfds_dir, **more) == 130
     assert time.time() - float(stamp.read_text()) < 1
