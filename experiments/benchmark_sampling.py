@@ -282,9 +282,8 @@ def growth(entries: dict[str, Any]) -> list[str]:
     lines = [f"{'us/element, median':24}{heads}{last:>9}{'quartiles':>14}"]
     for name, entry in entries.items():
         medians = [Spread.of(entry["times"][str(side)]).median for side in sides]
-        cells = "".join(
-            f"{1000 * ms / side**2:9.1f}" for ms, side in zip(medians, sides, strict=True)
-        )
+        each = zip(medians, sides, strict=True)
+        cells = "".join(f"{1000 * ms / side**2:9.1f}" for ms, side in each)
         found = entry["ratios"]["growth"]
         ends = f"{found['median']:9.2f}{quartiles(found):>14}  {verdict(found)}"
         lines.append(f"{benchmark_models.TITLES[name]:24}{cells}{ends}".rstrip())

@@ -18,7 +18,11 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import pytest
 
-LONG = ("test_laws", "test_recipes", "test_readme", "test_chain_rule", "test_check")
+LONG = (
+    *("test_laws", "test_recipes", "test_readme", "test_chain_rule", "test_check"),
+    *("test_verbs_autoregressive", "test_disk", "test_kill", "test_writers", "test_signals"),
+    *("test_processes", "test_commit", "test_configurations", "test_check_autoregressive"),
+)
 
 
 def pytest_collection_modifyitems(items):

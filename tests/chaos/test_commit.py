@@ -9,7 +9,7 @@ import jaxgen
 
 FLAGS = {"steps": 25}  # saves at 5, 10, 15, 20, 25
 SAVE = 4
-FAST = 3  # of the changes, with every `make test`
+FAST = 2  # of the changes, with every `make test`
 
 
 @pytest.fixture(scope="module")
