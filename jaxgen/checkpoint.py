@@ -11,6 +11,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,10 +183,11 @@ class Checkpoints:
           CheckpointError: there are steps, and none is whole. A damaged step that is passed over is
             a warning of one line, and moved to `quarantine` unless the folder is only read.
         """
-        steps, damaged = self.steps() if only is None else [only], []
+        steps = parallel.writers_numbers(self.steps() if only is None else [only])
+        damaged: list[int] = []
         for step in steps:
             try:
-                state = self.restore(step, target(step))
+                state = parallel.agreed(partial(self._restored, step, target))
             except CheckpointError as error:
                 if self._read_only and only is None and not self._is_there(step):
                     return self._later(target)
@@ -197,6 +199,9 @@ class Checkpoints:
                 self._set_aside(damaged)
                 return state
         return None
+
+    def _restored(self, step, target):
+        return self.restore(step, target(step))
 
     def _is_there(self, step):
         return (self.folder / str(step)).is_dir()
@@ -250,23 +255,27 @@ class Checkpoints:
         """Moves damaged steps away: Orbax writes no step up to the newest that is there."""
         if self._read_only or not steps:
             return
-        for step in steps if parallel.is_writer() else ():
+
+        def move():
             (self.folder / QUARANTINE).mkdir(exist_ok=True)
-            target = self.folder / QUARANTINE / str(step)
-            shutil.rmtree(target, ignore_errors=True)
-            (self.folder / str(step)).rename(target)
-        parallel.any_process(False)  # all wait until that is done
+            for step in steps if parallel.is_writer() else ():
+                target = self.folder / QUARANTINE / str(step)
+                shutil.rmtree(target, ignore_errors=True)
+                (self.folder / str(step)).rename(target)
+
+        self._all(move)
         self._manager.reload()
 
     def _all(self, act):
         """Does it in every process. Raises StorageError in all of them if one was refused."""
-        refusal = None
-        try:
-            act()
-        except _REFUSALS as error:
-            refusal = error
-        if parallel.any_process(refusal is not None):
-            raise self._refused(refusal or "in another process") from refusal
+
+        def attempt():
+            try:
+                act()
+            except _REFUSALS as error:
+                raise self._refused(error) from error
+
+        parallel.agreed(attempt)
 
     def _require_room(self):
         if shutil.disk_usage(self.folder).free < self._needed:

@@ -29,6 +29,7 @@ import tyro
 from jaxgen import signals
 from jaxgen.console import complain, say
 from jaxgen.errors import ConfigError, JaxgenError
+from jaxgen.lock import require_free
 
 _DEBUG = "--debug"
 _ABOUT = """Deep generative models: numbers, pictures and certificates from a run folder.
@@ -65,14 +66,17 @@ def launch(recipe: Callable[..., Any], argv: list[str] | None = None) -> int:
 
     def act(argv: list[str]) -> int:
         chosen = parsed(recipe, argv)
+        place = chosen.place
+        if not place.distributed:
+            require_free(Path(place.workdir))
         _prepare_jax()
         from jaxgen import loop, parallel
         from jaxgen.stepping import OnNaN
 
-        place, on_nan = chosen.place, OnNaN.parse(chosen.place.on_nan)
+        on_nan = OnNaN.parse(place.on_nan)
         with parallel.processes() if place.distributed else contextlib.nullcontext():
             loop.run(
-                chosen.recipe(),
+                parallel.agreed(chosen.recipe),
                 place.workdir,
                 recipe=name,
                 command=f"{_program(recipe)} {shlex.join(argv)}".strip(),

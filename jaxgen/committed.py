@@ -65,8 +65,11 @@ def require_plain(folder: Path) -> None:
     """Files and folders only, and no JSON too long to be parsed. Raises CheckpointError."""
     if folder.is_symlink() or not folder.is_dir():
         raise CheckpointError(f"{folder}: no folder")
-    for path in folder.rglob("*"):
-        info = path.lstat()
+    try:
+        found = [(path, path.lstat()) for path in folder.rglob("*")]
+    except OSError as error:  # retired meanwhile, by a training beside us
+        raise CheckpointError(f"{folder}: cannot be read: {error.strerror}") from error
+    for path, info in found:
         if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
             raise CheckpointError(f"{folder}: {path.name!r} is neither a file nor a folder")
         if path.parent.name != "d" and info.st_size > _MAX_JSON:

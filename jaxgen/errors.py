@@ -57,3 +57,9 @@ class PreemptedError(JaxgenError):
     """A signal asked the process to leave. What was finished is saved; start it again to go on."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: submit it again
+
+
+def with_exit_code(code: int) -> type[JaxgenError]:
+    """The kind of error that has this exit code."""
+    kinds = {kind.exit_code: kind for kind in JaxgenError.__subclasses__()}
+    return kinds.get(code, JaxgenError)

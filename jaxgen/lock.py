@@ -43,3 +43,10 @@ def _acquire(handle, folder):
         ) from error
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+
+def require_free(folder: Path) -> None:
+    """Raises ConfigError if another process trains in the folder, before anything is made ready."""
+    if folder.is_dir():
+        with sole_writer(folder):
+            pass

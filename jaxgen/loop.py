@@ -8,9 +8,9 @@ settings alone. Asked to leave by a signal, it saves the last finished step and 
 PreemptedError.
 """
 
-import math
 import os
-from contextlib import nullcontext
+import time
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,7 @@ from jaxgen import data, gallery, parallel, pictures, signals
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.data import Dataset
 from jaxgen.errors import JaxgenError, NonFiniteError, PreemptedError, StorageError
-from jaxgen.evaluation import mean_and_error, measure
-from jaxgen.evaluation.guard import alarms, vital_signs, watches
+from jaxgen.evaluation.guard import alarms
 from jaxgen.experiment import Experiment, require_fit
 from jaxgen.files import write_npz
 from jaxgen.folder import CHECKPOINTS, describe, open_folder
@@ -32,10 +31,7 @@ from jaxgen.lock import sole_writer
 from jaxgen.status import Status
 from jaxgen.stepping import Dispatch, OnNaN, Stepper
 from jaxgen.train import TrainState, evaluation_variables
-
-VALIDATION_SAMPLES = 20  # importance samples per example while training
-_VALIDATION_EXAMPLES = 1000
-_SCORES = {"log_prob": 1, f"iwae_{VALIDATION_SAMPLES}": 1, "elbo": 1, "squared_error": -1}
+from jaxgen.validation import score, validate
 
 
 def run(
@@ -66,35 +62,31 @@ def run(
       StorageError: the disk refused the last checkpoint, or the folder itself.
       PreemptedError: a signal came; the last finished step is saved.
     """
-    folder = Path(workdir)
-    with signals.caught():
-        mesh = parallel.device_mesh()
-        parallel.require_divisible(experiment.settings.batch_size, mesh.size)
-        with _only_here(folder) if folder.is_dir() else nullcontext():
-            experiment = replace(experiment, data=data.resolved(experiment.data))
-            dataset = data.load(experiment.data)
-            require_fit(experiment.model, dataset)
-            record = open_folder(folder, experiment, dataset)
-        with _only_here(folder), Checkpoints(folder / CHECKPOINTS) as checkpoints:
-            session = _Session(experiment, dataset, folder, record, checkpoints)
-            about = partial(describe, folder, record, recipe, command)
-            return session.train(mesh, about, tensorboard, on_nan)
+    folder, origin = Path(workdir), time.monotonic()
+    with signals.caught(), ExitStack() as kept:
+        if parallel.is_one_of_several():  # then all leave at the same step
+            kept.enter_context(signals.held())
+        begin = partial(_begin, experiment, folder, kept)
+        experiment, dataset, record = parallel.agreed(begin)
+        checkpoints = kept.enter_context(Checkpoints(folder / CHECKPOINTS))
+        session = _Session(experiment, dataset, folder, record, checkpoints, origin)
+        about = partial(describe, folder, record, recipe, command)
+        return session.train(about, tensorboard, on_nan)
 
 
-def validate(model: Any, state: TrainState, dataset: Dataset) -> dict[str, float]:
-    """Means over (at most 1000 examples of) the validation split, of what the model can say."""
-    fields = dataset.batch("validation", _VALIDATION_EXAMPLES)
-    x, key, variables = fields.pop("image"), jax.random.key(0), evaluation_variables(state)
-    found = measure(model, variables, x, key, num_samples=VALIDATION_SAMPLES, fields=fields)
-    found.pop("code", None)
-    if "iwae" in found:
-        found[f"iwae_{VALIDATION_SAMPLES}"] = found.pop("iwae")
-    values = {name: mean_and_error(each)[0] for name, each in found.items()}
-    if "gap" in found:
-        values["gap_standard_error"] = mean_and_error(found["gap"])[1]
-    if watches(model):
-        values |= vital_signs(model, variables, x, key)
-    return {name: round(value, 7) for name, value in values.items()}
+def _begin(experiment, folder, kept):
+    """Takes the lock; (experiment, dataset, record), as far as the run may go on with them."""
+    was_there = folder.is_dir()
+    if was_there:
+        kept.enter_context(_only_here(folder))
+    parallel.require_divisible(experiment.settings.batch_size, jax.device_count())
+    experiment = replace(experiment, data=data.resolved(experiment.data))
+    dataset = data.load(experiment.data)
+    require_fit(experiment.model, dataset)
+    record = open_folder(folder, experiment, dataset)
+    if not was_there:
+        kept.enter_context(_only_here(folder))
+    return experiment, dataset, record
 
 
 @dataclass
@@ -106,45 +98,57 @@ class _Session:
     folder: Path
     record: dict[str, Any]
     checkpoints: Checkpoints
+    origin: float  # when it began
 
-    def train(self, mesh, about, tensorboard, on_nan) -> TrainState:
+    def train(self, about, tensorboard, on_nan) -> TrainState:
         """From the newest checkpoint to the end."""
-        settings = self.experiment.settings
+        settings, mesh = self.experiment.settings, parallel.device_mesh()
         state, kept = self._first_state(mesh)
         begin = int(state.step)
-        self.status = Status(self.folder, steps=settings.steps, begin=begin)
+        self.status = Status(self.folder, steps=settings.steps, begin=begin, origin=self.origin)
         self.stepper = Stepper(
             *(self.experiment, self.dataset, mesh, state),
             on_nan=on_nan,
             skipped=kept.get("skipped", 0),
         )
-        if parallel.is_writer() and begin < settings.steps:
-            about()
         told = {"begin": begin, "window": kept.get("window"), "tensorboard": tensorboard}
         told["silent"] = not parallel.is_writer()
-        with Journal(self.folder, settings, **told) as self.journal:
+        with parallel.agreed(partial(self._opened, about, told)) as self.journal:
             signs = self.journal.validations.items()
-            self.checkpoints.scores = {step: _score(found) for step, found in signs}
+            self.checkpoints.scores = {step: score(found) for step, found in signs}
             self.journal.say(_opening(self.folder, settings, begin, mesh))
             try:
-                if begin < settings.steps:
+                if self._is_unfinished(begin):
                     self._train(begin)
-                    self.journal.close()
+                    parallel.agreed(self.journal.close)
                     self._write_status(state="finished", exit_code=0)
             except JaxgenError as error:
                 self._ended(error)
                 raise
         return self.stepper.state
 
+    def _opened(self, about, told):
+        """The journal, after the records of what is about to run."""
+        if parallel.is_writer() and told["begin"] < self.experiment.settings.steps:
+            about()
+        return Journal(self.folder, self.experiment.settings, **told)
+
+    def _is_unfinished(self, begin):
+        """Whether steps are to be made, or what was due at the last one."""
+        steps = self.experiment.settings.steps
+        owes = begin == steps and not self.status.was_finished
+        return begin < steps or self._writer_says(owes)
+
     def _train(self, begin):
         """All dispatches; a signal waits for the end of one."""
         self._write_status()
-        together = jax.process_count() > 1  # all must ask each other at the same steps
+        together = parallel.is_one_of_several()  # all must ask each other at the same steps
         alone = parallel.leaving_if_alone(PreemptedError.exit_code)
         with signals.held() as asked, alone:
             try:
                 self._owed(begin)
-                self.journal.say("compiling")
+                if begin < self.experiment.settings.steps:
+                    self.journal.say("compiling")
                 settle = lambda a, b: bool(self._due(a, b)) or together or asked()  # noqa: E731
                 for dispatch in self.stepper.dispatches(settle):
                     self._after(dispatch, first=dispatch.start == begin)
@@ -166,6 +170,8 @@ class _Session:
     def _after(self, dispatch: Dispatch, *, first: bool):
         """Metrics always, and what is due."""
         self.journal.add(dispatch.end, dispatch.metrics)
+        for step in dispatch.skipped:
+            self.journal.say(f"warning: step {step} was not finite and is left out")
         if first:
             self.journal.compiled()
         self._unless_full(self.checkpoints.check)
@@ -174,9 +180,9 @@ class _Session:
             self.status.trained(dispatch.end, self.journal.flush())
             self._write_status()
         if "evaluate" in due:
-            self._evaluate()
+            self._by_writer(self._evaluate)
         if "sample" in due:
-            self._draw(dispatch.end)
+            self._by_writer(self._draw)
         if "checkpoint" in due:
             self._save()
         if {"evaluate", "sample"} & due:
@@ -191,35 +197,34 @@ class _Session:
         }
         owed = {n for n in ("evaluate", "sample") if n in due and self._writer_says(owes[n])}
         if "evaluate" in owed:
-            self._evaluate()
+            self._by_writer(self._evaluate)
         if "sample" in owed:
-            self._draw(begin)
+            self._by_writer(self._draw)
 
     def _writer_says(self, condition):
         return parallel.any_process(condition and parallel.is_writer())
 
+    def _by_writer(self, act):
+        """A part that one process does; a signal may cut it short, unless others wait for it."""
+        with nullcontext() if parallel.is_one_of_several() else signals.released():
+            parallel.agreed(act if parallel.is_writer() else lambda: None)
+
     def _evaluate(self):
-        with self._interruptible():
-            if parallel.is_writer():
-                state = parallel.local(self.stepper.state)
-                signs = validate(self.experiment.model, state, self.dataset)
-                self.journal.write("validation", signs)
-                self.checkpoints.scores[int(state.step)] = _score(signs)
-                for line in alarms(signs):
-                    self.journal.say(line)
+        state = parallel.local(self.stepper.state)
+        signs = validate(self.experiment.model, state, self.dataset)
+        self.journal.write("validation", signs)
+        self.checkpoints.scores[int(state.step)] = score(signs)
+        for line in alarms(signs):
+            self.journal.say(line)
 
-    def _interruptible(self):
-        """A part that a signal may cut short, unless other processes wait for its end."""
-        return signals.released() if jax.process_count() == 1 else nullcontext()
-
-    def _draw(self, step):
-        with self._interruptible():
-            if parallel.is_writer():
-                variables = evaluation_variables(parallel.local(self.stepper.state))
-                key = jax.random.key(0)  # the same latents at every step
-                model = self.experiment.model
-                picture = gallery.progress(model, variables, self.dataset, key, f"step {step}")
-                self._unless_full(partial(pictures.save_png, self._picture_path(step), picture))
+    def _draw(self):
+        state, key = (
+            parallel.local(self.stepper.state),
+            jax.random.key(0),
+        )  # the same latents always
+        model, variables, step = self.experiment.model, evaluation_variables(state), int(state.step)
+        picture = gallery.progress(model, variables, self.dataset, key, f"step {step}")
+        self._unless_full(partial(pictures.save_png, self._picture_path(step), picture))
 
     def _picture_path(self, step):
         return self.folder / "samples" / f"step_{step:08}.png"
@@ -243,14 +248,13 @@ class _Session:
 
     def _last_save(self):
         """Without this one the run has failed. Raises StorageError."""
-        step = int(self.stepper.state.step)
         try:
             self.checkpoints.wait()
         except StorageError as error:
             self.journal.say(f"warning: {error}; once more")
         self._commit()
         self.checkpoints.wait()
-        self.status.saved(step, self.checkpoints.best())
+        self.status.saved(int(self.stepper.state.step), self.checkpoints.best())
 
     def _leave(self):
         """Saves the last finished step and says so."""
@@ -260,13 +264,14 @@ class _Session:
     def _ended(self, error):
         """The status of a run that did not end well, and the batch of a NaN."""
         state = "preempted" if isinstance(error, PreemptedError) else "failed"
-        if isinstance(error, NonFiniteError) and error.batch is not None:
+        if isinstance(error, NonFiniteError) and error.batch is not None and parallel.is_writer():
             path = self.folder / f"nonfinite_step_{error.step + 1:08}.npz"
             self._unless_full(partial(write_npz, path, error.batch))
         self._write_status(state=state, exit_code=error.exit_code)
 
     def _write_status(self, **changed):
         if parallel.is_writer():
+            changed |= {"skipped_steps": self.stepper.skipped}
             self._unless_full(partial(self.status.write, **changed))
 
     def _first_state(self, mesh):
@@ -279,11 +284,6 @@ class _Session:
         else:
             kept = self.checkpoints.record(int(state.step))
         return parallel.replicate(state, mesh), kept
-
-
-def _score(signs):
-    """What tells the best checkpoint, higher is better; NaN if the model has no such sign."""
-    return next((s * signs[name] for name, s in _SCORES.items() if name in signs), math.nan)
 
 
 def _only_here(folder):

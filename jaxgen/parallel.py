@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,12 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.console import first_line
-from jaxgen.errors import ConfigError
+from jaxgen.errors import ConfigError, JaxgenError, with_exit_code
 from jaxgen.train import Batch, Metrics, TrainState, all_finite, choose
 
 AXIS = "data"
+_T = TypeVar("_T")
+_LOST = ("gloo", "unavailable", "deadline_exceeded", "heartbeat", "connection", "coordination")
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
@@ -55,14 +57,19 @@ def shard(items: Any, mesh: Mesh) -> Any:
 
 def local(tree: Any) -> Any:
     """Replicated arrays as this process alone may compute with them."""
-    if jax.process_count() == 1:
+    if not is_one_of_several():
         return tree
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
 
 def is_writer() -> bool:
     """Whether this process is the one that writes what all have in common."""
-    return jax.process_index() == 0
+    return not is_one_of_several() or jax.process_index() == 0
+
+
+def is_one_of_several() -> bool:
+    """Whether there are other processes; to say no, no backend is made."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 @contextmanager
@@ -71,14 +78,16 @@ def processes() -> Iterator[None]:
 
     On TPU, under SLURM, Kubernetes and Open MPI, JAX finds the others itself; elsewhere the
     environment has JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. A process that
-    does not hear of another for JAXGEN_HEARTBEAT seconds (100) ends.
+    does not hear of another for JAXGEN_HEARTBEAT seconds (100) ends, and one that leaves waits as
+    long for the others.
     """
     named = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
     try:
         given = {key: int(os.environ[name]) for key, name in named.items() if name in os.environ}
         jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
         heartbeat = int(os.environ.get("JAXGEN_HEARTBEAT", "100"))
-        jax.distributed.initialize(**given, heartbeat_timeout_seconds=heartbeat)
+        waits = {"heartbeat_timeout_seconds": heartbeat, "shutdown_timeout_seconds": heartbeat}
+        jax.distributed.initialize(**given, **waits)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"--distributed: {first_line(error)}") from error
     try:
@@ -90,14 +99,34 @@ def processes() -> Iterator[None]:
 
 def any_process(condition: bool) -> bool:
     """Whether it is true in one of the processes, which all must ask."""
-    if jax.process_count() == 1:
+    if not is_one_of_several():
         return condition
     return bool(multihost_utils.process_allgather(np.int32(condition)).any())
 
 
+def agreed(act: Callable[[], _T]) -> _T:
+    """What `act()` gives, which every process must do; an error in one of them is one in all.
+
+    Raises:
+      JaxgenError: that of this process, or one with the exit code of another's.
+    """
+    found, error = None, None
+    try:
+        found = act()
+    except JaxgenError as failure:
+        error = failure
+    if is_one_of_several():
+        codes = multihost_utils.process_allgather(np.int32(error.exit_code if error else 0))
+        if not error and codes.any():
+            error = with_exit_code(int(codes.max()))("ended with another process, which says why")
+    if error:
+        raise error
+    return found
+
+
 def writers_numbers(numbers: Sequence[int], most: int = 64) -> list[int]:
     """The writer's numbers (none negative, at most so many), in every process; all must ask."""
-    if jax.process_count() == 1:
+    if not is_one_of_several():
         return list(numbers)
     padded = np.full(most, -1, np.int64)
     padded[: len(numbers)] = list(numbers)[:most]
@@ -110,7 +139,7 @@ def leaving_if_alone(exit_code: int) -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
+        if not is_one_of_several() or not any(word in str(error).lower() for word in _LOST):
             raise
         sys.stderr.write(f"error: lost another process: {first_line(error)}\n")
         sys.stderr.flush()
@@ -118,7 +147,7 @@ def leaving_if_alone(exit_code: int) -> Iterator[None]:
 
 
 def _spread(tree, sharding):
-    if jax.process_count() == 1:
+    if not is_one_of_several():
         return jax.device_put(tree, sharding)
 
     def place(leaf):
@@ -164,8 +193,7 @@ def jit_steps(
         [K, B]. Otherwise `data` is {} and `items` are the stacked batches {name: [K, B, ...]}.
         `start` is the step that the first item is for.
       guard: leave the state untouched, its step included, if any of the steps would put a NaN or an
-        infinity into it, or if `start` is not its step; the metric 'finite' [K] says so. A single
-        step looks at its gradients, several at what came of them, which takes less time.
+        infinity into it, or if `start` is not its step; the metric 'finite' [K] says so.
 
     Returns:
       A compiled function; its metrics are [K]. A single step (K = 1) is not put into a scan, which

@@ -7,8 +7,9 @@
             with released():     # in here it raises again
                 ...
 
-A second SIGINT ends the process at once. Python runs a handler between two of its own operations:
-a signal that comes while XLA compiles or a step runs is seen when that returns.
+What a signal raises is at first no `Exception`, so that nobody who catches all of these takes it
+for a damaged file. A second SIGINT ends the process at once. Python runs a handler between two of
+its own operations: a signal that comes while XLA compiles or a step runs is seen when that returns.
 """
 
 import os
@@ -23,6 +24,10 @@ from jaxgen.errors import PreemptedError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 INTERRUPTED_TWICE = 130
+
+
+class _Asked(KeyboardInterrupt):
+    """A signal came; asyncio and others let it pass."""
 
 
 class _Watch:
@@ -47,6 +52,8 @@ def caught() -> Iterator[None]:
     _watch.asked, _watch.interrupts, _watch.held, _watch.depth = None, 0, False, 1
     try:
         yield
+    except _Asked:
+        raise preempted() from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
@@ -55,12 +62,12 @@ def caught() -> Iterator[None]:
 
 @contextmanager
 def held() -> Iterator[Callable[[], bool]]:
-    """Signals wait in here; gives a function that says whether one came. Not to be nested."""
-    _watch.held = True
+    """Signals wait in here; gives a function that says whether one came."""
+    before, _watch.held = _watch.held, True
     try:
         yield lambda: _watch.asked is not None
     finally:
-        _watch.held = False
+        _watch.held = before
 
 
 @contextmanager
@@ -69,8 +76,10 @@ def released() -> Iterator[None]:
     _watch.held = False
     try:
         if _watch.asked is not None:
-            raise preempted()
+            raise _Asked
         yield
+    except _Asked:
+        raise preempted() from None
     finally:
         _watch.held = True
 
@@ -90,7 +99,7 @@ def _arrived(number: int, frame: Any) -> None:
         os._exit(INTERRUPTED_TWICE)
     _watch.asked = number
     if not _watch.held:
-        raise preempted()
+        raise _Asked
 
 
 def leave_at_once() -> None:

@@ -7,7 +7,9 @@ best             the step on disk with the best validation score and that score,
 exit_code        of the process that ended, null while it runs
 restarts         processes after the first
 lost_steps       steps that were taken, and taken again by a later process
-seconds          of all processes; what a killed one did after its last report is not known
+skipped_steps    steps that were left out for a NaN (`--on-nan skip:K`)
+seconds          of all processes, from the look at the data on, without imports; what a killed one
+                 did after its last report is not known
 goodput          the part of these that went into steps that were kept
 """
 
@@ -15,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxgen.errors import CheckpointError
 from jaxgen.files import read_json, write_json
 
 STATUS = "STATUS.json"
@@ -27,13 +30,16 @@ class Status:
       folder: the run folder.
       steps: how many there shall be.
       begin: the step this process goes on from.
+      origin: when it began, by `time.monotonic`.
     """
 
-    def __init__(self, folder: Path, *, steps: int, begin: int):
-        self._path, (old, before) = folder / STATUS, _numbers(folder)
-        self._origin = time.monotonic()
+    def __init__(self, folder: Path, *, steps: int, begin: int, origin: float):
+        before = _before(folder)
+        self._path, old = folder / STATUS, _numbers(before)
+        self._origin = origin
         self._earlier, self._kept = old["seconds"], old["kept_seconds"] if begin else 0.0
         self._productive = self._kept
+        self.was_finished = before.get("state") == "finished"
         self._value: dict[str, Any] = {
             "state": "training",
             "step": begin,
@@ -41,8 +47,9 @@ class Status:
             "last_checkpoint": begin or None,
             "best": None,
             "exit_code": None,
-            "restarts": int(old["restarts"]) + before,
+            "restarts": int(old["restarts"]) + bool(before),
             "lost_steps": int(old["lost_steps"] + max(0, old["step"] - begin)),
+            "skipped_steps": 0,
         }
 
     def trained(self, step: int, seconds: float) -> None:
@@ -53,7 +60,7 @@ class Status:
     def saved(self, step: int, best: tuple[int, float] | None) -> None:
         """A checkpoint is on disk."""
         self._kept = self._productive
-        self._value["last_checkpoint"] = step
+        self._value["step"] = self._value["last_checkpoint"] = step
         self._value["best"] = best and {"step": best[0], "score": best[1]}
 
     def write(self, **changed: Any) -> None:
@@ -65,12 +72,15 @@ class Status:
         write_json(self._path, self._value | {k: round(v, 3) for k, v in times.items()})
 
 
-def _numbers(folder):
-    """The numbers of the processes before, and whether there was one that left a whole file."""
-    names = ("step", "seconds", "kept_seconds", "restarts", "lost_steps")
+def _before(folder):
+    """What the process before left, {} if it is damaged: that must not keep a run from going on."""
     try:
-        old = read_json(folder / STATUS)
-    except Exception:  # a damaged status must not keep a run from going on
-        old = {}
+        return read_json(folder / STATUS)
+    except CheckpointError:
+        return {}
+
+
+def _numbers(old):
+    names = ("step", "seconds", "kept_seconds", "restarts", "lost_steps")
     number = lambda x: x if isinstance(x, int | float) and x >= 0 else 0  # noqa: E731
-    return {name: number(old.get(name)) for name in names}, bool(old)
+    return {name: number(old.get(name)) for name in names}

@@ -18,6 +18,7 @@ from jaxgen.experiment import Settings
 from jaxgen.folder import describe, open_folder
 from jaxgen.optimizer import Optimizer
 from jaxgen.vae import Gaussian, autoencoder, linear_gaussian, vae
+from jaxgen.validation import validate
 
 
 @pytest.fixture
@@ -217,7 +218,7 @@ def test_evaluation_uses_the_moving_average(finished):
 def test_validation_is_measured_on_the_moving_average(finished, tfds_dir):
     run = jaxgen.load(finished)
     state = restored(run.experiment, finished)
-    expected = loop.validate(run.model, state.replace(variables=None), run.dataset())
+    expected = validate(run.model, state.replace(variables=None), run.dataset())
     assert metrics(finished)[-1]["elbo"] == pytest.approx(expected["elbo"], rel=1e-5)
 
 

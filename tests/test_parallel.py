@@ -84,6 +84,25 @@ def test_both_kinds_of_step_refuse_such_a_batch():
         )
 
 
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("UNKNOWN: Gloo all-reduce failed: Connection closed by peer [127.0.0.1]", True),
+        ("DEADLINE_EXCEEDED: Barrier timed out", True),
+        ("UNAVAILABLE: failed to connect to all addresses", True),
+        ("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.", False),
+        ("INTERNAL: Failed to launch CUDA kernel", False),
+    ],
+)
+def test_only_the_loss_of_another_process_asks_to_be_started_again(text, lost, monkeypatch):
+    monkeypatch.setattr(parallel, "is_one_of_several", lambda: True)
+    monkeypatch.setattr(parallel.os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
+    expected = pytest.raises(SystemExit if lost else jax.errors.JaxRuntimeError)
+    with expected as error, parallel.leaving_if_alone(75):
+        raise jax.errors.JaxRuntimeError(text)
+    assert not lost or error.value.code == 75
+
+
 def test_dense_models_take_many_steps_a_dispatch_and_convolutions_one():
     assert parallel.steps_per_dispatch(tiny.fresh("vae").variables) == 50
     assert parallel.steps_per_dispatch(tiny.fresh("vae conv").variables) == 1

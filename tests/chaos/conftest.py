@@ -1,4 +1,6 @@
-"""Real trainings, and what they would have come to if nothing had happened to them."""
+"""Real trainings, what they would have come to if nothing had happened to them, and small disks."""
+
+import subprocess
 
 import pytest
 from nursery import Nursery
@@ -23,3 +25,19 @@ def whole(nursery, tmp_path_factory, tfds_dir):
         return made[key]
 
     return run
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Makes a disk of so many KiB; skips where that is not allowed."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def make(kib):
+        line = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(place)]
+        if subprocess.run(line, capture_output=True, check=False).returncode:
+            pytest.skip("a disk of a given size needs the right to mount one")
+        return place
+
+    yield make
+    subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)

@@ -12,6 +12,7 @@ from nursery import ROOT
 from tiny_runs import assert_same, metrics, restored, temporary
 
 import jaxgen
+from jaxgen.lock import sole_writer
 
 STEPS, HEARTBEAT = 60, 10
 FLAGS = {
@@ -41,12 +42,22 @@ def start(folder, tfds_dir, number=None, port=0, devices=1, **more):
         return subprocess.Popen(line, cwd=ROOT, env=env, stdout=log, stderr=log)
 
 
-def pair(folder, tfds_dir, **more):
-    """Both processes."""
+def pair(folder, tfds_dir, *, second=None, **more):
+    """Both processes; the second one with some flags of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return [start(folder, tfds_dir, n, port, **more) for n in range(2)]
+    return [
+        start(folder, tfds_dir, n, port, **more | (second or {} if n else {})) for n in range(2)
+    ]
+
+
+def codes(folder, tfds_dir, **more):
+    """The exit codes of both, and what they said."""
+    found = [child.wait(timeout=60) for child in pair(folder, tfds_dir, **more)]
+    said = log(folder, 0) + log(folder, 1)
+    assert "Traceback" not in said
+    return found, said
 
 
 def log(folder, number=None):
@@ -65,8 +76,7 @@ def alone(tmp_path_factory, tfds_dir):
 def both(tmp_path_factory, tfds_dir):
     """The folder of two processes with a device each."""
     folder = tmp_path_factory.mktemp("processes") / "both"
-    codes = [child.wait(timeout=60) for child in pair(folder, tfds_dir)]
-    assert codes == [0, 0], log(folder, 0)
+    assert codes(folder, tfds_dir)[0] == [0, 0], log(folder, 0)
     return folder
 
 
@@ -91,9 +101,9 @@ def test_only_the_first_process_writes_and_speaks(both):
 @pytest.mark.chaos
 def test_a_run_changes_between_one_process_and_two(alone, tmp_path, tfds_dir):
     folder = tmp_path / "run"
-    assert [c.wait(timeout=60) for c in pair(folder, tfds_dir, steps=20)] == [0, 0]
+    assert codes(folder, tfds_dir, steps=20)[0] == [0, 0]
     assert start(folder, tfds_dir, devices=2, steps=40).wait(timeout=60) == 0
-    assert [c.wait(timeout=60) for c in pair(folder, tfds_dir)] == [0, 0]
+    assert codes(folder, tfds_dir)[0] == [0, 0]
     assert_same(state_of(folder), state_of(alone))
 
 
@@ -104,13 +114,13 @@ def test_a_signal_to_one_makes_both_leave_at_the_same_step(number, alone, tmp_pa
     children = pair(folder, tfds_dir)
     wait_for(folder, "step 10/60", children)
     children[number].send_signal(signal.SIGTERM)
-    codes = [child.wait(timeout=60) for child in children]
-    assert codes == [75, 75], log(folder, 0) + log(folder, 1)
+    left = [child.wait(timeout=60) for child in children]
+    assert left == [75, 75], log(folder, 0) + log(folder, 1)
     said = [log(folder, n).splitlines()[-1] for n in range(2)]
     assert said[0].split(": ", 2)[2] == said[1].split(": ", 2)[2]  # step N is saved
     assert "SIGTERM" in said[number]
     assert "another process's signal" in said[1 - number]
-    assert [c.wait(timeout=60) for c in pair(folder, tfds_dir)] == [0, 0]
+    assert codes(folder, tfds_dir)[0] == [0, 0]
     assert_same(state_of(folder), state_of(alone))
 
 
@@ -126,8 +136,44 @@ def test_the_end_of_one_is_the_end_of_the_other(number, alone, tmp_path, tfds_di
     code = children[1 - number].wait(timeout=HEARTBEAT + 20)
     assert code != 0
     assert time.monotonic() - began < HEARTBEAT + 10
-    assert [c.wait(timeout=60) for c in pair(folder, tfds_dir)] == [0, 0]
+    assert codes(folder, tfds_dir)[0] == [0, 0]
     assert_same(state_of(folder), state_of(alone))
+
+
+@pytest.mark.chaos
+def test_both_find_what_is_not_finite(tmp_path, tfds_dir):
+    flags = {"optimizer.learning-rate": 1e30}
+    found, said = codes(tmp_path / "run", tfds_dir, **flags)
+    assert found == [5, 5], said
+    assert said.count("error: step 2: ") == 2
+    assert len(list((tmp_path / "run").glob("nonfinite_step_*.npz"))) == 1
+
+
+@pytest.mark.chaos
+def test_an_error_of_one_ends_both(tmp_path, tfds_dir):
+    folder = tmp_path / "run"
+    found, said = codes(folder, tfds_dir, second={"data.name": "nothing"})
+    assert found == [3, 3], said
+    assert "ended with another process" in log(folder, 0)
+    assert "No such data set" in log(folder, 1)
+
+
+@pytest.mark.chaos
+def test_two_pairs_in_one_folder_are_one_too_many(tmp_path, tfds_dir):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with sole_writer(folder):
+        found, said = codes(folder, tfds_dir)
+    assert found == [2, 2], said
+    assert f"process {os.getpid()} on" in log(folder, 0)
+    assert "ended with another process" in log(folder, 1)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("kib", [20, 60, 120])
+def test_a_full_disk_ends_both_by_6(kib, disk, tmp_path, tfds_dir):
+    found, said = codes(disk(kib), tfds_dir)
+    assert found == [6, 6], said
 
 
 def wait_for(folder, words, children):

@@ -12,21 +12,25 @@ from nursery import COMMON, MODELS, ROOT
 from tiny_runs import assert_same, best, metrics, restored, temporary
 
 import jaxgen
+from jaxgen.files import read_json
 
 SECONDS = 5.0  # of a step or a batch and the save
 # phase: (the function in which the signal comes, at its n-th call, seconds later, the step saved)
 PHASES = {
     "data": ("jaxgen.data:load", 1, 0, None),
+    "a reader of data": ("jaxgen.data.prepare:builder_from_files", 1, 0, None),
     "first state": ("jaxgen.parallel:replicate", 1, 0, None),
     "compiling": ("jaxgen.journal:Journal.say", 2, 0.3, 5),
     "a step": ("jaxgen.journal:Journal.add", 5, 0, 25),
-    "the evaluation": ("jaxgen.loop:measure", 1, 0, 40),
+    "the evaluation": ("jaxgen.validation:measure", 1, 0, 40),
     "the picture": ("jaxgen.gallery:progress", 2, 0, 80),
     "a save": ("jaxgen.checkpoint:seals", 3, 0, 15),
     "a commit": ("orbax.checkpoint:CheckpointManager.save", 4, 0.005, None),
+    "the last evaluation": ("jaxgen.validation:measure", 3, 0, 120),
+    "the last picture": ("jaxgen.gallery:progress", 3, 0, 120),
     "the last save": ("jaxgen.loop:_Session._last_save", 1, 0, 120),
 }
-FAST = {("a step", "vae", "SIGTERM"), ("the evaluation", "vae", "SIGUSR1"),
+FAST = {("a step", "vae", "SIGTERM"), ("the last evaluation", "vae", "SIGUSR1"),
         ("compiling", "vae", "SIGINT")}  # fmt: skip
 CASES = [
     pytest.param(*case, marks=[] if case in FAST else [pytest.mark.chaos], id=", ".join(case))
@@ -52,8 +56,27 @@ def test_a_signal_is_obeyed_soon_and_loses_nothing(
     assert finished or f"error: {name}" in said.splitlines()[-1]
     if step is not None:
         assert restored(jaxgen.load(reference).experiment, folder).step == step, said
+    began = (folder / "STATUS.json").exists()
     assert nursery.run(model, folder, tfds_dir) == 0
     assert_same_run(folder, reference)
+    status = read_json(folder / "STATUS.json")
+    assert (status["state"], status["step"], status["exit_code"]) == ("finished", 120, 0)
+    assert (status["restarts"], status["lost_steps"]) == (int(began and not finished), 0)
+    assert 0 < status["goodput"] <= 1
+
+
+def test_a_signal_while_a_checkpoint_is_read_is_no_damage(nursery, whole, tmp_path, tfds_dir):
+    """Who catches every error in there must not take it for one."""
+    folder, stamp = tmp_path / "run", tmp_path / "stamp"
+    assert nursery.run("vae", folder, tfds_dir, flags={"steps": 80}) == 0
+    steps = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    more = {"patches": [["SIGTERM", "orbax.checkpoint:CheckpointManager.restore", 2, 0]]}
+    code = nursery.run("vae", folder, tfds_dir, env={"SIGNALLED": str(stamp)}, **more)
+    assert code == 75, (tmp_path / "run.log").read_text()
+    assert stamp.exists()
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == steps
+    assert nursery.run("vae", folder, tfds_dir) == 0
+    assert_same_run(folder, whole("vae"))
 
 
 def assert_same_run(folder, reference):

@@ -47,20 +47,16 @@ def test_of_two_writers_exactly_one_wins(repeat, nurseries, tmp_path, tfds_dir):
     assert steps == sorted(set(steps))
 
 
-def test_the_second_leaves_within_two_seconds(tmp_path):
-    with sole_writer(tmp_path):
+def test_the_second_leaves_within_two_seconds(nurseries, tmp_path, tfds_dir):
+    folder, log = tmp_path / "run", tmp_path / "second.log"
+    folder.mkdir()
+    with sole_writer(folder):
+        assert nurseries[0].run("vae", folder, tfds_dir, log=str(log)) == 2  # and has imported all
         began = time.monotonic()
-        child = (
-            "import sys; from pathlib import Path; from jaxgen.lock import sole_writer\n"
-            "from jaxgen.errors import ConfigError\n"
-            "try:\n  sole_writer(Path(sys.argv[1])).__enter__()\n"
-            "except ConfigError as error: print(error); sys.exit(2)"
-        )
-        line = [sys.executable, "-c", child, str(tmp_path)]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        assert f"process {os.getpid()} on" in done.stdout
+        assert nurseries[0].run("vae", folder, tfds_dir, log=str(log)) == 2
         assert time.monotonic() - began < 2
+    assert f"process {os.getpid()} on" in log.read_text()
+    assert [path.name for path in folder.iterdir()] == [LOCK]
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
