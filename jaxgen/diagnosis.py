@@ -54,7 +54,13 @@ def _in_step(step, state, batch):
         if not bool(jnp.isfinite(leaf).all())
     ]
     found = bad[:3] + paths[:1]
-    return "; ".join(found) if found else "a NaN or an infinity, which the step alone does not show"
+    return "; ".join(found) if found else _in_next_state(step, state, batch)
+
+
+def _in_next_state(step, state, batch):
+    """An optimiser may overflow on gradients that do not, and so may statistics."""
+    path = not_finite(jax.jit(step)(state, batch)[0])
+    return f"{path} would not be finite" if path else "not finite, though not by itself"
 
 
 def _keeper():

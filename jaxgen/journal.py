@@ -1,6 +1,7 @@
 """What a run tells: `metrics.jsonl` always, a progress line for a person, TensorBoard if asked."""
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -88,7 +89,7 @@ class Journal:
 
     def add(self, step: int, metrics: Mapping[str, Array]) -> None:
         """Takes the metrics [K] of the dispatch that ended at `step`; nothing is fetched yet."""
-        self._window.append(metrics)
+        self._window += [metrics] if metrics else []
         self._step, self._timed = step, self._timed + step - self._step
 
     def compiled(self) -> None:
@@ -138,8 +139,10 @@ class Journal:
     def _append(self):
         """Writes what is not written, whole lines or nothing. Raises StorageError."""
         whole = os.fstat(self._file.fileno()).st_size
+        content = "".join(self._unwritten).encode()
         try:
-            self._file.write("".join(self._unwritten).encode())
+            if self._file.write(content) != len(content):  # there was room for a part of it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.truncate(whole)
@@ -169,14 +172,14 @@ def _arrays(window):
 
 
 def _cut(path, begin):
-    """Cuts the lines after step `begin` off, with a line torn by a kill, and returns the rest."""
+    """Cuts the lines after step `begin` off, with those torn by a kill, and returns the rest."""
     kept = []
     for text in (read_file(path, _MAX_LINES) or b"").splitlines():
         try:
             line = json.loads(text)
             line["step"], line["split"], line["seconds"]
         except (ValueError, TypeError, KeyError):
-            break
+            continue
         kept.append(line)
     kept = [line for line in kept if line["step"] <= begin]
     write_file(path, "".join(json.dumps(line) + "\n" for line in kept).encode())

@@ -50,14 +50,16 @@ class Dispatch:
     Attributes:
       start: the step before it.
       end: the step after it.
-      metrics: {name: [K]}, of the steps that were taken.
+      metrics: {name: [K]}, of the steps that were taken; {} if there were none.
       settled: whether the stepper's state is that after it, with nothing in flight.
+      skipped: the steps that were left out.
     """
 
     start: int
     end: int
     metrics: Mapping[str, Array]
     settled: bool
+    skipped: tuple[int, ...] = ()
 
 
 class Stepper:
@@ -99,6 +101,8 @@ class Stepper:
     def dispatches(self, settle: Callable[[int, int], bool]) -> Iterator[Dispatch]:
         """Up to the last step; one may be in flight, except after those that `settle` names.
 
+        It is asked before a dispatch is made, about the one in flight, and after it was made.
+
         Raises:
           NonFiniteError: names the step, what is not finite, and where; has the batch.
         """
@@ -107,47 +111,52 @@ class Stepper:
         last = None  # (start, items, metrics) of the one that is not looked at yet
         with closing(_items(self._split, settings, plan)) as items:
             for (start, num), item in zip(plan, items, strict=True):
-                item = parallel.shard(item, self._mesh)
-                self.state, metrics = self._take(self.state, self._data, item, start)
+                if last is not None and settle(last[0], start):  # asked to leave meanwhile
+                    yield self._settled(*last, end=start)[0]
+                    last = None
+                metrics = self._taken(item, start)
                 if last is not None:
-                    before = last[0]
-                    taken, clean = self._settled(*last)
+                    done, clean = self._settled(*last, end=start, settled=False)
                     if not clean:  # then this one was out of turn
-                        self.state, metrics = self._take(self.state, self._data, item, start)
-                    yield Dispatch(before, start, taken, settled=False)
+                        metrics = self._taken(item, start)
+                    yield done
                 last = (start, item, metrics)
                 if settle(start, start + num):
-                    taken, _ = self._settled(*last)
+                    yield self._settled(*last, end=start + num)[0]
                     last = None
-                    yield Dispatch(start, start + num, taken, settled=True)
 
-    def _settled(self, start, item, metrics):
-        """(metrics of the steps taken, whether all were), once the dispatch has ended."""
-        metrics = dict(metrics)
-        if np.asarray(metrics.pop("finite")).all():
-            return metrics, True
-        return self._one_by_one(start, item), False
+    def _taken(self, item, start):
+        """Takes the steps of a dispatch, or none of them; their metrics, in flight."""
+        item = parallel.shard(item, self._mesh)
+        self.state, metrics = self._take(self.state, self._data, item, start)
+        return metrics
+
+    def _settled(self, start, item, metrics, *, end, settled=True):
+        """The dispatch, once it has ended, and whether it was taken as a whole."""
+        metrics, skipped = dict(metrics), ()
+        clean = bool(np.asarray(metrics.pop("finite")).all())
+        if not clean:
+            metrics, skipped = self._one_by_one(start, item)
+        return Dispatch(start, end, metrics, settled, skipped), clean
 
     def _one_by_one(self, start, item):
         """Takes the steps of a dispatch alone; what is not finite is skipped, or raises."""
-        parts = []
+        parts, skipped = [], []
         for i in range(jax.tree.leaves(item)[0].shape[0]):
-            alone = parallel.shard(
-                jax.tree.map(lambda x, i=i: np.asarray(x)[i : i + 1], item), self._mesh
-            )
-            self.state, metrics = self._take(self.state, self._data, alone, start + i)
-            metrics = dict(metrics)
+            alone = jax.tree.map(lambda x, i=i: np.asarray(x)[i : i + 1], item)
+            metrics = dict(self._taken(alone, start + i))
             if np.asarray(metrics.pop("finite")).all():
                 parts.append(metrics)
                 continue
             if self.skipped >= self._on_nan.skip:
                 raise self._explained(start + i, alone)
             self.skipped += 1
-            self.state = self.state.replace(
-                step=parallel.replicate(np.int32(start + i + 1), self._mesh)
-            )
+            skipped.append(start + i + 1)
+            step = parallel.replicate(np.int32(start + i + 1), self._mesh)
+            self.state = self.state.replace(step=step)
         names = parts[0] if parts else {}
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        return joined, tuple(skipped)
 
     def _explained(self, step, item):
         item = jax.tree.map(lambda x: np.asarray(x)[0], item)

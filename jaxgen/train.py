@@ -110,7 +110,7 @@ def update(
     Returns:
       The state after the move, and the loss's metrics with `loss`.
     """
-    changed, opt_state, metrics, _ = _move(player, state, batch, key, axis_name)
+    changed, opt_state, metrics = _move(player, state, batch, key, axis_name)
     return _apply(state, player, changed, opt_state), metrics
 
 
@@ -136,8 +136,8 @@ def train_step(
       ema_decay: fraction of the average kept per step, for a state with `ema`.
       prepare: the data's own randomness (binarisation, dequantisation), `(batch, key) -> batch`.
       axis_name: inside `pmap`, the axis to average over; each replica folds in its index.
-      guard: leave the whole state untouched, its step included, where a metric or a gradient is NaN
-        or infinite, or where `batch['turn']`, if it is there, is not the state's step.
+      guard: leave the whole state untouched, its step included, where a metric or what would come
+        of the state is NaN or infinite, or where `batch['turn']`, if given, is not its step.
 
     Returns:
       The next state, and metrics as scalars; with several players their names are prefixed.
@@ -154,19 +154,17 @@ def train_step(
     batch = prepare(batch, data_key) if prepare else batch
     batch = {**batch, "key": jax.random.fold_in(data_key, 1)}
 
-    new, metrics, finite = state, {}, jnp.array(True)
+    new, metrics = state, {}
     for player, player_key in zip(players, keys, strict=True):
         seen = state if order == "simultaneous" else new
-        changed, opt_state, reported, fine = _turn(player, seen, batch, player_key, axis_name)
-        finite &= fine
+        changed, opt_state, reported = _turn(player, seen, batch, player_key, axis_name)
         new = _apply(new, player, changed, opt_state)
         prefix = f"{player.name}/" if len(players) > 1 else ""
         metrics |= {prefix + name: value for name, value in reported.items()}
     new = new.replace(step=state.step + 1, ema=_average(new, ema_decay))
     if not guard:
         return new, metrics
-    finite &= all_finite(metrics)
-    taken = finite & (batch.get("turn", state.step) == state.step)
+    taken = all_finite((metrics, new)) & (batch.get("turn", state.step) == state.step)
     return choose(taken, new, state), {**metrics, "finite": taken}
 
 
@@ -230,8 +228,7 @@ def _move(player, state, batch, key, axis_name):
     changed = {name: dict(value) for name, value in mutated.items()}
     for network in player.owns:
         changed[network] = {**changed.get(network, {}), "params": params[network]}
-    fine = jnp.isfinite(loss) & all_finite(gradients)
-    return changed, opt_state, {**metrics, "loss": loss}, fine
+    return changed, opt_state, {**metrics, "loss": loss}
 
 
 def _mean_statistics(mutated, axis_name):
@@ -254,8 +251,7 @@ def _watch(player, state, batch, key, axis_name):
     for network in player.owns:
         touched[network] = (*touched.get(network, ()), "params")
     changed = {name: {c: state.variables[name][c] for c in cs} for name, cs in touched.items()}
-    metrics = {**metrics, "loss": loss}
-    return changed, state.opt_state[player.name], metrics, jnp.isfinite(loss)
+    return changed, state.opt_state[player.name], {**metrics, "loss": loss}
 
 
 def _average(state, decay):

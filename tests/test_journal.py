@@ -45,6 +45,50 @@ def test_a_line_is_the_mean_over_the_steps_since_the_last(tmp_path):
     ]
 
 
+def test_steps_that_were_not_taken_are_no_line(tmp_path):
+    with journal(tmp_path) as book:
+        book.add(1, {})
+        book.flush()
+        book.add(2, {})
+        book.add(3, {"loss": jnp.asarray([6.0])})
+        book.flush()
+    assert [(x["step"], x["loss"]) for x in lines(tmp_path)] == [(3, 6.0)]
+
+
+class Narrow:
+    """A file on a disk with room for so many bytes more, for a while."""
+
+    def __init__(self, file, room):
+        self._file, self.room = file, room
+
+    def write(self, content):
+        """As the system does it: what fits, without a word."""
+        return self._file.write(content[: self.room])
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+def test_a_line_for_which_there_is_half_the_room_is_written_whole_later(tmp_path, capsys):
+    with journal(tmp_path) as book:
+        book._file = Narrow(book._file, 20)
+        book.write("validation", {"elbo": -3.0})
+        assert (tmp_path / "metrics.jsonl").read_bytes() == b""
+        assert "not written: No space left" in capsys.readouterr().err
+        book._file.room = 10**6
+        book.write("validation", {"elbo": -2.0})
+    assert [x["elbo"] for x in lines(tmp_path)] == [-3.0, -2.0]
+
+
+def test_a_torn_line_costs_that_line_alone(tmp_path):
+    written(tmp_path, 10, 20, 30)
+    path = tmp_path / "metrics.jsonl"
+    first, second, third = path.read_text().splitlines()
+    path.write_text(f"{first}\n{second[:30]}\n{third}\n")
+    with journal(tmp_path, begin=30):
+        assert [x["step"] for x in lines(tmp_path)] == [10, 30]
+
+
 def test_nothing_new_writes_nothing(tmp_path):
     with journal(tmp_path) as book:
         book.flush()

@@ -100,7 +100,7 @@ def spec(monkeypatch):
     to_json = folder.to_json
 
     def inner(value):
-        return to_json(replace(value, model=value.model.inner))
+        return to_json(replace(value, model=getattr(value.model, "inner", value.model)))
 
     monkeypatch.setattr(folder, "to_json", inner)
 
@@ -151,13 +151,40 @@ def test_a_bad_example_is_named_by_its_place_in_the_batch(tmp_path, monkeypatch)
         object.__setattr__(split, "draw", draw)
 
 
-def test_some_may_be_skipped_and_one_more_stops(tmp_path, tfds_dir, spec):
-    tiny = poisoned("gradient", 37, "float32", np.nan, tfds_dir)
-    state = loop.run(tiny, tmp_path / "one", on_nan=OnNaN.parse("skip:1"))
+@pytest.mark.parametrize("every", [1, 10])
+def test_an_optimiser_that_overflows_is_found_at_its_step(every, tmp_path, tfds_dir, spec):
+    """Adam squares the gradient: finite as it is, it would leave an infinity behind."""
+    tiny = poisoned("gradient", 37, "float32", 1e30, tfds_dir, log_every=every)
+    with pytest.raises(NonFiniteError, match=r"^step 38: opt_state/.*nu/decoder.* would not be"):
+        loop.run(tiny, tmp_path)
+    assert not_finite(restored(tiny, tmp_path)) is None
+
+
+def test_a_command_that_diverges_ends_by_5(nursery, tmp_path, tfds_dir):
+    flags = {"optimizer.learning-rate": 1e30}
+    assert nursery.run("vae", tmp_path / "run", tfds_dir, flags=flags) == 5
+    said = (tmp_path / "run.log").read_text()
+    assert "Traceback" not in said
+    error = said[said.index("error: step ") :].splitlines()
+    assert len(error) <= 3
+    assert "Try: " in error[-1]
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_a_step_may_be_skipped(every, tmp_path, tfds_dir, spec, capsys):
+    tiny = poisoned("gradient", 37, "float32", np.nan, tfds_dir, log_every=every)
+    state = loop.run(tiny, tmp_path, on_nan=OnNaN.parse("skip:1"))
     assert int(state.step) == STEPS
     assert not_finite(state) is None
-    line = next(line for line in metrics(tmp_path / "one") if line["step"] == 40)
-    assert np.isfinite(line["loss"])
+    lines = [line for line in metrics(tmp_path) if line["split"] == "train"]
+    assert len(lines) == STEPS // every - (every == 1)  # a line that has no step is none
+    assert all(np.isfinite(line["loss"]) for line in lines)
+    assert "warning: step 38 was not finite and is left out" in capsys.readouterr().err
+    assert json.loads((tmp_path / "STATUS.json").read_text())["skipped_steps"] == 1
+
+
+def test_one_more_than_may_be_skipped_stops(tmp_path, tfds_dir, spec):
+    tiny = poisoned("gradient", 37, "float32", np.nan, tfds_dir)
     always = replace(tiny, model=Always(tiny.model.inner, "loss", 0, np.nan))
     with pytest.raises(NonFiniteError, match=r"step 3, after 2 skipped: loss is nan"):
         loop.run(always, tmp_path / "two", on_nan=OnNaN.parse("skip:2"))
