@@ -35,6 +35,8 @@ def write_file(path: Path, content: bytes) -> None:
             partial.unlink(missing_ok=True)  # of a dead process, or a link that waits for us
             with partial.open("xb") as file:
                 file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # or a host that crashes may leave an empty file
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)  # gone already when the rename went well

@@ -21,13 +21,13 @@ import jax
 
 from jaxgen import __version__
 from jaxgen.data import Dataset
-from jaxgen.errors import ConfigError, DataError
+from jaxgen.errors import CheckpointError, ConfigError, DataError
 from jaxgen.experiment import Experiment
 from jaxgen.files import make_folder, read_json, write_json
-from jaxgen.spec import to_json
+from jaxgen.migrate import FORMAT, migrated
+from jaxgen.spec import class_table, from_json, to_json, types_in
 
 CHECKPOINTS = "checkpoints"
-FORMAT = 1
 _MAY_CHANGE = (
     *(".log_every", ".evaluate_every", ".sample_every", ".checkpoint_every"),
     *(".data.dir", ".data.download"),  # the data are known by their hashes
@@ -44,12 +44,13 @@ def open_folder(path: Path, experiment: Experiment, dataset: Dataset) -> dict[st
     Raises:
       ConfigError: it holds another experiment; names the first setting that differs.
       DataError: the data are not those the run began with.
+      CheckpointError: the folder's own records are damaged.
       StorageError: the folder cannot be made.
     """
     spec, record = to_json(experiment), dataset.record()
     old_spec, old_record = read_json(path / "spec.json"), read_json(path / "data.json")
     if old_spec:
-        _require_same(path, old_spec.get("experiment"), spec)
+        _require_same(path, _as_of_today(path, old_spec, experiment), spec)
     if old_record and old_record != record:
         raise DataError(
             f"{dataset.config.name}: not the data that {path} was begun with (data.json).\n"
@@ -82,6 +83,18 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _as_of_today(path, spec, experiment):
+    """The experiment in a spec.json, with the fields that came later at their defaults."""
+    try:
+        old = migrated(spec).get("experiment")
+    except CheckpointError as error:
+        raise CheckpointError(f"{path / 'spec.json'}: {error}") from error
+    try:
+        return to_json(from_json(old, class_table(types_in(experiment))))
+    except CheckpointError:  # it has other types than ours
+        return old
 
 
 def _require_same(path, old, new):

@@ -25,7 +25,7 @@ def migrated(record: Any) -> dict[str, Any]:
 
 
 def _observations_have_a_module(record):
-    """1 -> 2: `vae.Bernoulli` is `observation.Bernoulli`; a score and a window may be there."""
+    """1 -> 2: `vae.Bernoulli` is `observation.Bernoulli`; a window may be there."""
     return record | {"format": 2, "experiment": _renamed(record.get("experiment"))}
 
 

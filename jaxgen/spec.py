@@ -27,6 +27,15 @@ def class_table(classes: Iterable[type]) -> dict[str, type]:
     return {type_name(cls): cls for cls in classes}
 
 
+def types_in(value: Any) -> set[type]:
+    """The dataclasses that it is made of."""
+    if isinstance(value, tuple | list):
+        return set().union(*map(types_in, value))
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return set()
+    return {type(value)}.union(*(types_in(getattr(value, name)) for name in _fields(value)))
+
+
 def to_json(value: Any, path: str = "spec") -> Any:
     """`value` as plain JSON. Raises ConfigError naming the field that has no plain form."""
     if value is None or isinstance(value, bool | int | str):

@@ -1,6 +1,8 @@
 """Checkpoints of every format there ever was load, sample and measure as they did."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 
 import jaxgen
-from jaxgen.errors import CheckpointError
+from jaxgen import loop
+from jaxgen.errors import CheckpointError, ConfigError
 from jaxgen.evaluation import mean_and_error
 from jaxgen.migrate import FORMAT, migrated
 from jaxgen.observation import Bernoulli
@@ -28,6 +31,19 @@ def test_a_checkpoint_of_every_format_loads_samples_and_measures(number):
     values = run.elbo(run.dataset().examples("test"), jax.random.key(0))
     elbo = mean_and_error(np.asarray(values))[0]
     assert elbo == pytest.approx(expected["elbo"], rel=1e-5)
+
+
+@pytest.mark.parametrize("number", range(1, FORMAT + 1))
+def test_a_run_of_every_format_goes_on(number, tmp_path, tfds_dir):
+    folder = shutil.copytree(GOLDEN / f"format_{number}", tmp_path / "run")
+    old = jaxgen.load(folder).experiment
+    more = replace(old.settings, steps=24), replace(old.data, dir=tfds_dir)
+    state = loop.run(replace(old, settings=more[0], data=more[1]), folder)
+    assert int(state.step) == 24
+    assert jaxgen.load(folder).step == 24
+    wider = replace(old, model=replace(old.model, latent_dim=3))
+    with pytest.raises(ConfigError, match=r"model\.latent_dim is 2 there, 3 here"):
+        loop.run(wider, folder)
 
 
 def test_the_format_in_a_checkpoint_is_the_number_of_its_folder():
