@@ -59,3 +59,14 @@ def copied(finished, tmp_path):
     import shutil
 
     return shutil.copytree(finished, tmp_path / "a copy")
+
+
+@pytest.fixture
+def glances(monkeypatch):
+    """Evaluations and pictures while training look at few examples."""
+    from functools import partial
+
+    from jaxgen import gallery, validation
+
+    monkeypatch.setattr(validation, "_EXAMPLES", 32)
+    monkeypatch.setattr(gallery, "progress", partial(gallery.progress, num=8))

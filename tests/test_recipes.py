@@ -51,7 +51,7 @@ def recipe_of(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_recipe_trains_and_loads(name, tmp_path, capsys):
+def test_recipe_trains_and_loads(name, glances, tmp_path, capsys):
     recipe = recipe_of(name)
     sizes = max((key for key in SMALLER if name.startswith(key)), key=len, default=None)
     flags = ["--steps", "4", "--log-every", "2", "--batch-size", "16"]

@@ -118,7 +118,7 @@ def test_what_cannot_be_completed_says_so(finished, capsys):
     assert "has no complete" in say(capsys, "complete", finished, code=2).err
 
 
-def test_samples_of_a_model_of_sound_can_be_heard(runs, capsys, tmp_path):
+def test_samples_of_a_model_of_sound_can_be_heard(runs, glances, capsys, tmp_path):
     sizes = {"num_layers": 2, "num_blocks": 1, "features": 4, "skip": 8}
     given = {"num_classes": 4, "context_dim": 10, "context_stride": 128}
     model = wavenet.build((2048,), **sizes, **given)

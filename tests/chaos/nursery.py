@@ -3,7 +3,7 @@
 As a script it reads requests, a line of JSON each, and answers with the pid, then the exit code:
 
     {"recipe": "vae_digits", "argv": [...], "log": "path", "env": {...},
-     "patches": [["SIGTERM", "jaxgen.loop:validate", 1, 0]],
+     "patches": [["SIGTERM", "jaxgen.validation:measure", 1, 0]],
      "mortal": {"folder": "path", "save": 4, "change": 17, "tally": "path"}}
 
 A patch sends a signal to the process when it calls that function the n-th time, seconds later. Who

@@ -201,7 +201,7 @@ def check(tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("num", [150, pytest.param(1000, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("num", [100, pytest.param(1000, marks=pytest.mark.chaos)])
 def test_arguments_give_an_experiment_or_a_line_that_names_the_flag(num, check, tfds_dir):
     def prop(recipe, words, flags):
         try:
@@ -241,7 +241,7 @@ def test_what_cannot_be_computed_is_refused(recipe, flag, value, tfds_dir):
     require_complaint(caught.value, [flag])
 
 
-@pytest.mark.parametrize("num", [12, pytest.param(40, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("num", [8, pytest.param(40, marks=pytest.mark.chaos)])
 def test_valid_arguments_train(num, check, tfds_dir):
     def prop(recipe, words, flags):
         experiment, _ = built(recipe, words, tfds_dir)
