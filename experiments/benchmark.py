@@ -6,6 +6,7 @@
     python -m experiments.benchmark sampling
     python -m experiments.benchmark adversarial --torch-python PYTHON
     python -m experiments.benchmark seeds
+    python -m experiments.benchmark guard
 
 `vae` trains the Bernoulli VAE 784-400-20 (batch 128, Adam) four ways in one run: eager PyTorch
 with fused Adam, jaxgen's loop without and with its periodic evaluations, and the loop's bare step.
@@ -14,6 +15,7 @@ with fused Adam, jaxgen's loop without and with its periodic evaluations, and th
 `sampling` compares their fast samplers with a full forward pass for each element.
 `adversarial` compares a step of DCGAN, one move of each player, with PyTorch's.
 `seeds` compares ten seeds of the mode lab under `vmap` with one seed and with ten runs.
+`guard` compares steps that look for NaN, as the loop's do, with steps that do not.
 """
 
 import sys
@@ -25,6 +27,7 @@ import tyro
 from experiments import (
     benchmark_adversarial,
     benchmark_autoregressive,
+    benchmark_guard,
     benchmark_sampling,
     benchmark_seeds,
     benchmark_start,
@@ -150,6 +153,24 @@ def seeds(
     _save(out, report)
 
 
+def guard(
+    *, rounds: int = 15, only: tuple[str, ...] = (), out: Path | None = None, smoke: bool = False
+) -> None:
+    """Steps that look for NaN against steps that do not.
+
+    Args:
+      rounds: turns of both.
+      only: models; default all.
+      out: keep the figures in this JSON file.
+      smoke: two steps, to see that all runs.
+    """
+    _require_rounds(rounds)
+    keep_freed_memory()
+    report = benchmark_guard.measure(2 if smoke else rounds, only, smoke)
+    print("\n".join(benchmark_guard.table(report)))
+    _save(out, report)
+
+
 def sampling(
     *,
     rounds: int = 5,
@@ -185,6 +206,7 @@ def main(argv: list[str] | None = None) -> int:
             {
                 **{"vae": vae, "start": start, "autoregressive": autoregressive},
                 **{"sampling": sampling, "adversarial": adversarial, "seeds": seeds},
+                "guard": guard,
             },
             args=argv,
             prog="python -m experiments.benchmark",

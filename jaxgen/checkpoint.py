@@ -30,6 +30,7 @@ from jaxgen.train import TrainState
 QUARANTINE, _RETIRED = "quarantine", ".retired"
 _REFUSALS = (OSError, ValueError)  # TensorStore says RESOURCE_EXHAUSTED as a ValueError
 _TRIES = 20  # of a reader beside a writer
+_MARGIN = 2**20  # bytes: who cannot finish a write keeps the other processes waiting
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
 
 
@@ -71,6 +72,8 @@ class Checkpoints:
                     self._manager.wait_until_finished()
         finally:
             self._manager.close()
+            if kind is not None and not self._read_only:
+                self._clean()
 
     def save(self, state: TrainState, record: dict[str, Any]) -> None:
         """Commits the state in the background, unless its step is there already.
@@ -94,7 +97,7 @@ class Checkpoints:
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
         )
-        self._needed = num_bytes(state)
+        self._needed = num_bytes(state) + (_MARGIN if parallel.is_one_of_several() else 0)
         self._all(self._require_room)
         self._all(lambda: self._manager.save(step, args=items))
 
@@ -246,8 +249,7 @@ class Checkpoints:
         """What the arrays' own files say, before one of them is read: it might be a bomb."""
         with quiet(logging.ERROR), ocp.StandardCheckpointer() as reader:
             stored = reader.metadata(self.folder / str(step) / "state").item_metadata
-        expected = jax.eval_shape(lambda t: jax.tree.map(_data, t), target)
-        bomb = misfit(dict(stored.tree), expected, room=bytes_below(self.folder / str(step)))
+        bomb = misfit(dict(stored.tree), target, room=bytes_below(self.folder / str(step)))
         if bomb:
             raise CheckpointError(f"{self.folder}/{step}: {bomb}")
 
@@ -282,19 +284,17 @@ class Checkpoints:
             raise OSError("the disk is full")
 
     def _refused(self, error):
-        """A StorageError; what an unfinished save left is removed."""
+        """A StorageError; nothing unfinished stays."""
         free = shutil.disk_usage(self.folder if self.folder.exists() else "/").free
-        for path in self.folder.glob(_TEMPORARY) if parallel.is_writer() else ():
-            shutil.rmtree(path, ignore_errors=True)
+        self._clean()
         sizes = f"{self._needed:,} bytes needed, {free:,} free"
         return StorageError(f"{self.folder}: not written ({sizes}): {first_line(error)}")
+
+    def _clean(self):
+        """Removes what an unfinished save left."""
+        for path in self.folder.glob(_TEMPORARY) if parallel.is_writer() else ():
+            shutil.rmtree(path, ignore_errors=True)
 
     def _damaged(self, step, item, error):
         reason = first_line(str(error).partition(". See full TensorStore")[0] or error)
         return CheckpointError(f"{self.folder}/{step}: {item}: damaged: {reason}")
-
-
-def _data(leaf):
-    """Keys by their data, as they are stored."""
-    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf

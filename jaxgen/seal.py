@@ -52,9 +52,10 @@ def misfit(stored: Any, expected: Any, *, room: int) -> str | None:
 
     Args:
       stored: the tree on disk; leaves with `shape`, and `storage` with `chunk_shape`.
-      expected: the tree of shapes and dtypes to be read.
+      expected: the tree to be read; its leaves may be abstract.
       room: bytes on disk. Trained numbers hardly shrink: much more in them is a bomb.
     """
+    expected = jax.eval_shape(lambda tree: jax.tree.map(_data, tree), expected)
     found, expected = named_leaves(stored), named_leaves(expected)
     for name, leaf in expected.items():
         shape = tuple(found[name].shape) if name in found else "not there"
@@ -71,8 +72,7 @@ def misfit(stored: Any, expected: Any, *, room: int) -> str | None:
 
 def host(leaf: Any) -> np.ndarray:
     """The numbers of an array; of a key, its data."""
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
+    leaf = _data(leaf)
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         leaf = leaf.addressable_data(0)  # replicated over several hosts
     return np.asarray(leaf)
@@ -81,6 +81,12 @@ def host(leaf: Any) -> np.ndarray:
 def num_bytes(tree: Any) -> int:
     """What its arrays take."""
     return sum(host(leaf).nbytes for leaf in jax.tree.leaves(tree))
+
+
+def _data(leaf):
+    """Keys by their data, as they are stored."""
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
 
 
 def _seal(leaf, crc32):

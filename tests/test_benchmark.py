@@ -224,3 +224,14 @@ def test_seeds_together_are_timed_against_one_and_against_all_apart(tmp_path, ca
     assert entry["difference"] < 1e-4
     over_one, over_two = (entry["ratios"][key]["median"] for key in ("one seed", "2 runs"))
     assert math.isclose(over_one, 2 * over_two, rel_tol=1e-6)
+
+
+def test_steps_that_look_for_nan_are_timed_against_those_that_do_not(tmp_path, capsys):
+    out = tmp_path / "guard.json"
+    flags = ["guard", "--smoke", "--only", "nade", "--out", str(out)]
+    assert benchmark.main(flags) == 0
+    assert "NADE 784-500" in capsys.readouterr().out
+    entry = json.loads(out.read_text())["models"]["nade"]
+    with_it, without = (entry["times"][kind] for kind in ("with", "without"))
+    ratios = [a / b for a, b in zip(with_it, without, strict=True)]
+    assert min(ratios) <= entry["ratio"]["median"] <= max(ratios)

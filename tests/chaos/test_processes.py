@@ -54,7 +54,13 @@ def pair(folder, tfds_dir, *, second=None, **more):
 
 def codes(folder, tfds_dir, **more):
     """The exit codes of both, and what they said."""
-    found = [child.wait(timeout=60) for child in pair(folder, tfds_dir, **more)]
+    children = pair(folder, tfds_dir, **more)
+    try:
+        found = [child.wait(timeout=60) for child in children]
+    finally:
+        for child in children:  # those that would wait for ever
+            child.kill()
+            child.wait()
     said = log(folder, 0) + log(folder, 1)
     assert "Traceback" not in said
     return found, said
@@ -170,10 +176,14 @@ def test_two_pairs_in_one_folder_are_one_too_many(tmp_path, tfds_dir):
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("kib", [20, 60, 120])
-def test_a_full_disk_ends_both_by_6(kib, disk, tmp_path, tfds_dir):
-    found, said = codes(disk(kib), tfds_dir)
+@pytest.mark.parametrize(("kib", "step"), [(60, None), (1300, 40)])
+def test_a_full_disk_ends_both_by_6(kib, step, disk, tfds_dir, alone):
+    folder = disk(kib)
+    found, said = codes(folder, tfds_dir)
     assert found == [6, 6], said
+    state = restored(jaxgen.load(alone).experiment, folder)
+    assert (state and int(state.step)) == step
+    assert temporary(folder) == []
 
 
 def wait_for(folder, words, children):
