@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 FOUND := $(wildcard $(RUN)/report.html)
 
-.PHONY: demo test slow chaos soak lint format clean
+.PHONY: demo test coverage slow chaos soak lint format clean
 
 demo: $(RUN)/report.html
 	@$(if $(FOUND),echo "Found the environment $(VENV) and the finished run: nothing to do",echo)
@@ -33,8 +33,12 @@ $(VENV)/.installed: requirements.txt setup.cfg pyproject.toml
 	@touch $@
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow and not chaos" \
-	  --cov=jaxgen --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q \
+	  -m "not slow and not chaos"
+
+coverage: $(VENV)/.installed  # the same tests, half as slow again
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q \
+	  -m "not slow and not chaos" --cov=jaxgen --cov-report=term:skip-covered --cov-fail-under=90
 
 slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

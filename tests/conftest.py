@@ -21,12 +21,22 @@ import pytest
 LONG = (
     *("test_laws", "test_recipes", "test_readme", "test_chain_rule", "test_check"),
     *("test_verbs_autoregressive", "test_disk", "test_kill", "test_writers", "test_signals"),
-    *("test_processes", "test_commit", "test_configurations", "test_check_autoregressive"),
+    *(
+        "test_modes_lab",
+        "test_pixel_rnn",
+        "test_processes",
+        "test_commit",
+        "test_configurations",
+        "test_check_autoregressive",
+    ),
 )
 
 
 def pytest_collection_modifyitems(items):
-    """The longest files first: `--dist loadfile` gives a file, and its caches, to one worker."""
+    """The longest files first: `--dist loadfile` gives a file, and its caches, to one worker.
+
+    It keeps their order by `--no-loadscope-reorder`; else those with few long tests come last.
+    """
     place = {name: i for i, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
 

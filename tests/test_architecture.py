@@ -17,7 +17,7 @@ FLOORS = (
     {"cli"},
     {"verbs"},
     {"loop", "report", "check", "measurement"},
-    {"stepping"},
+    {"stepping", "validation"},
     {"run", "gallery", "journal"},
     {"folder", "checkpoint", "diagnosis", "evaluation", "pictures", "status"},
     {"experiment", "plots", "curves"},
