@@ -5,7 +5,6 @@ gives, and each array's seal). Reading goes from the newest step to the oldest a
 that is whole.
 """
 
-import logging
 import math
 import shutil
 import warnings
@@ -221,7 +220,7 @@ class Checkpoints:
         while True:
             left -= 1
             try:
-                with quiet(logging.ERROR):  # it warns that it was told to read only
+                with quiet():  # it warns that it was told to read only
                     return ocp.CheckpointManager(self.folder, options=self._options)
             except _REFUSALS as error:
                 if left:
@@ -247,7 +246,7 @@ class Checkpoints:
 
     def _require_shapes(self, step, target):
         """What the arrays' own files say, before one of them is read: it might be a bomb."""
-        with quiet(logging.ERROR), ocp.StandardCheckpointer() as reader:
+        with quiet(), ocp.StandardCheckpointer() as reader:
             stored = reader.metadata(self.folder / str(step) / "state").item_metadata
         bomb = misfit(dict(stored.tree), target, room=bytes_below(self.folder / str(step)))
         if bomb:

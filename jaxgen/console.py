@@ -37,11 +37,11 @@ def first_line(error: object) -> str:
 
 
 @contextmanager
-def quiet(level: int) -> Iterator[None]:
-    """Orbax and TFDS, which log by absl, say nothing below this level."""
+def quiet() -> Iterator[None]:
+    """Orbax and TFDS, which log by absl, say nothing below an error."""
     logger = logging.getLogger("absl")
     before = logger.level
-    logger.setLevel(max(level, before))
+    logger.setLevel(max(logging.ERROR, before))
     try:
         yield
     finally:

@@ -218,10 +218,8 @@ class _Session:
             self.journal.say(line)
 
     def _draw(self):
-        state, key = (
-            parallel.local(self.stepper.state),
-            jax.random.key(0),
-        )  # the same latents always
+        state = parallel.local(self.stepper.state)
+        key = jax.random.key(0)  # the same latents at every step
         model, variables, step = self.experiment.model, evaluation_variables(state), int(state.step)
         picture = gallery.progress(model, variables, self.dataset, key, f"step {step}")
         self._unless_full(partial(pictures.save_png, self._picture_path(step), picture))

@@ -7,7 +7,6 @@ set may wait minutes for a network that is not there.
 import contextlib
 import difflib
 import io
-import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,7 +128,7 @@ def _quiet() -> Iterator[None]:
     bars = tqdm_utils._active
     tfds.disable_progress_bar()
     try:
-        with contextlib.redirect_stdout(io.StringIO()), quiet(logging.ERROR):
+        with contextlib.redirect_stdout(io.StringIO()), quiet():
             yield
     finally:
         tqdm_utils.display_progress_bar(bars)
