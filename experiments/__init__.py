@@ -1,8 +1,11 @@
-"""Recipes, one a file. A signal while `python -m experiments.NAME` still imports is heard too."""
+"""Recipes: FAMILY/MODEL.py holds one model, with a function for each data set that it was run on.
 
-import sys
+    python -m experiments vae_digits --steps 5000       from a checkout
+    jaxgen train vae_digits --steps 5000                from anywhere; the same
+    jaxgen recipes                                      all of them
 
-if sys.argv[0] == "-m":  # so it is until `python -m` has found the module
-    from jaxgen import signals
+A recipe is a public function that returns an `Experiment`; its keyword arguments are its flags. The
+wheel has these files as `jaxgen.recipes`: imports among them are relative, for they have two names.
 
-    signals.leave_at_once()
+Studies compare many runs: `python -m experiments.studies.modes`.
+"""

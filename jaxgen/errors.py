@@ -42,9 +42,16 @@ class NonFiniteError(JaxgenError):
 
     exit_code = 5
 
-    def __init__(self, message: str, *, step: int = 0, batch: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: int = 0,
+        batch: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
-        self.step, self.batch = step, batch
+        self.step = step
+        self.batch = batch
 
 
 class StorageError(JaxgenError):
@@ -60,6 +67,12 @@ class PreemptedError(JaxgenError):
 
 
 def with_exit_code(code: int) -> type[JaxgenError]:
-    """The kind of error that has this exit code."""
+    """Return the kind of error that has this exit code."""
     kinds = {kind.exit_code: kind for kind in JaxgenError.__subclasses__()}
     return kinds.get(code, JaxgenError)
+
+
+def first_line(error: object) -> str:
+    """Return what an error says, cut to one line of a message."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

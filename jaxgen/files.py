@@ -10,31 +10,40 @@ import math
 import os
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 
 from jaxgen.errors import CheckpointError, StorageError
 
-MAX_JSON, MAX_ARRAYS, MAX_LINES = 2**24, 2**26, 2**26  # bytes of a file that is read whole
+# Bytes of a file that is read whole.
+MAX_JSON = 2**24
+MAX_ARRAYS = 2**26
+MAX_LINE = 2**20  # bytes of a line; a file of lines may have any number of them
+MAX_PARTS = 64  # of a line, after which the rest of a file is left
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes beside `path` and renames, so that a crash leaves the old file or the new one.
+    """Write beside `path` and rename, so that a crash leaves the old file or the new one.
 
     Raises:
       StorageError: if the folder or the file cannot be written.
     """
+    write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file as `write_file` does, of parts that need not all be in memory."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             partial.unlink(missing_ok=True)  # of a dead process, or a link that waits for us
             with partial.open("xb") as file:
-                file.write(content)
+                file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())  # or a host that crashes may leave an empty file
             os.replace(partial, path)
@@ -47,7 +56,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it. Raises StorageError."""
+    """Make a folder and those above it. Raises StorageError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -55,19 +64,21 @@ def make_folder(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON. Raises StorageError."""
-    write_file(path, (json.dumps(value, indent=1) + "\n").encode())
+    """Write JSON. Raises StorageError."""
+    text = json.dumps(value, indent=1) + "\n"
+    write_file(path, text.encode())
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes named arrays, compressed. Raises StorageError."""
+    """Write named arrays, compressed. Raises StorageError."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    # NumPy's stub takes every keyword for its flag `allow_pickle`.
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     write_file(path, buffer.getvalue())
 
 
 def read_file(path: Path, most: int = MAX_JSON) -> bytes | None:
-    """The content of a plain file, None if there is none; what a folder is read by.
+    """Read a plain file; return None if there is none. All of a run folder is read so.
 
     Args:
       path: neither a link, which leads elsewhere, nor a pipe or a device, which have no end.
@@ -85,17 +96,38 @@ def read_file(path: Path, most: int = MAX_JSON) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
-        raise CheckpointError(f"{path}: cannot be read: {reason}") from error
+        raise _unreadable(path, error) from error
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a plain file, one after the other; none if there is no file.
+
+    Of a line without end the first `MAX_LINE` bytes are yielded: whoever parses it finds it
+    damaged. Nothing is read beyond one of more than `MAX_PARTS` times as many, which is no text.
+
+    Raises:
+      CheckpointError: it is no plain file, or cannot be read.
+    """
+    try:
+        with _open_plain(path) as file:
+            parts = 0  # of the line so far
+            while parts < MAX_PARTS and (part := file.readline(MAX_LINE)):
+                if parts == 0:
+                    yield part
+                parts = 0 if part.endswith(b"\n") else parts + 1
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def bytes_below(folder: Path) -> int:
-    """The sizes of the files of a folder, together."""
+    """Return the sizes of the files of a folder, together."""
     return sum(path.lstat().st_size for path in folder.rglob("*"))
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, {} if there is none.
+    """Read the arrays of an .npz file; return {} if there is none.
 
     Raises:
       CheckpointError: it is damaged, or its arrays take more than `MAX_ARRAYS` bytes.
@@ -109,13 +141,15 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             size = sum(entry.file_size for entry in entries)
             if size > MAX_ARRAYS:
                 raise ValueError(f"{size:,} bytes unpacked, at most {MAX_ARRAYS:,} are read")
-            return {e.filename.removesuffix(".npy"): _array(archive.read(e)) for e in entries}
+            names = [entry.filename.removesuffix(".npy") for entry in entries]
+            arrays = [_array(archive.read(entry)) for entry in entries]
+            return dict(zip(names, arrays, strict=True))
     except Exception as error:  # zip, its methods of compression and NumPy raise many kinds
         raise CheckpointError(f"{path}: cannot be read: {str(error)[:200]}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, {} if there is none. Raises CheckpointError if it is damaged."""
+    """Read the object in a JSON file; return {} if there is none. Raises CheckpointError."""
     content = read_file(path)
     try:
         value = {} if content is None else json.loads(content)
@@ -126,20 +160,28 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _open_plain(path):
-    """Opens a file that is no link, without waiting for the writer of a pipe."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
+    """Return what is said of a file that cannot be read."""
+    reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+    return CheckpointError(f"{path}: cannot be read: {reason}")
+
+
+def _open_plain(path: Path) -> BinaryIO:
+    """Open a file that is no link, without waiting for the writer of a pipe."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise CheckpointError(f"{path}: cannot be read: it is no plain file")
     return open(handle, "rb")
 
 
-def _array(content):
-    """An .npy file; one whose header promises more than follows is not made room for."""
+def _array(content: bytes) -> np.ndarray:
+    """Read an .npy file; one whose header promises more than follows is not made room for."""
     file = io.BytesIO(content)
-    header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    shape, _, dtype = header[npy.read_magic(file)](file)
+    headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    read_header = headers[npy.read_magic(file)]
+    shape, _, dtype = read_header(file)
     if math.prod(shape) * max(dtype.itemsize, 1) > len(content):
         raise ValueError(f"an array of {shape} in {len(content):,} bytes")
     file.seek(0)

@@ -37,71 +37,78 @@ Logits = Float[Array, "..."]
 Critic = Callable[[Array], Array]  # x [B, ...] -> logits [B]
 
 
-def discriminator_cost(real: Logits, fake: Logits, *, smoothing: float = 0.0) -> Array:
-    """-E_p log D - E_q log(1 - D), with real targets 1 - smoothing (one-sided).
+def discriminator_cost(real: Logits, fake: Logits, *, smoothing: float = 0.0) -> jax.Array:
+    """Return -E_p log D - E_q log(1 - D), with real targets 1 - smoothing (one-sided).
 
     The optimum is then D = (1 - smoothing) p / (p + q); fake targets stay 0, for else the generator
     would be rewarded where there are no data.
     """
-    return softplus(-real).mean() + softplus(fake).mean() + smoothing * real.mean()
+    of_real = softplus(-real).mean()
+    of_fake = softplus(fake).mean()
+    return of_real + of_fake + smoothing * real.mean()
 
 
-def minimax_cost(fake: Logits) -> Array:
-    """E_q log(1 - D): the discriminator's cost with its sign changed; vanishes as D wins."""
+def minimax_cost(fake: Logits) -> jax.Array:
+    """Return E_q log(1 - D): the discriminator's cost with its sign changed; vanishes as D wins."""
     return -softplus(fake).mean()
 
 
-def non_saturating_cost(fake: Logits) -> Array:
-    """-E_q log D: the same fixed point, and a slope that stays where D wins."""
+def non_saturating_cost(fake: Logits) -> jax.Array:
+    """Return -E_q log D: the same fixed point, and a slope that stays where D wins."""
     return softplus(-fake).mean()
 
 
-def maximum_likelihood_cost(fake: Logits) -> Array:
-    """-E_q exp(l): at D* its gradient is that of KL(p || q), carried by few samples."""
+def maximum_likelihood_cost(fake: Logits) -> jax.Array:
+    """Return -E_q exp(l): at D* its gradient is that of KL(p || q), carried by few samples."""
     return -jnp.exp(jnp.minimum(fake, LARGEST_LOGIT)).mean()
 
 
 def least_squares_discriminator(
     real: Logits, fake: Logits, *, a: float = 0.0, b: float = 1.0
-) -> Array:
-    """1/2 E_p (l - b)^2 + 1/2 E_q (l - a)^2, least at l = (b p + a q) / (p + q)."""
-    return 0.5 * jnp.square(real - b).mean() + 0.5 * jnp.square(fake - a).mean()
+) -> jax.Array:
+    """Return 1/2 E_p (l - b)^2 + 1/2 E_q (l - a)^2, least at l = (b p + a q) / (p + q)."""
+    of_real = jnp.square(real - b).mean()
+    of_fake = jnp.square(fake - a).mean()
+    return 0.5 * of_real + 0.5 * of_fake
 
 
-def least_squares_generator(fake: Logits, *, c: float = 1.0) -> Array:
-    """1/2 E_q (l - c)^2; with b - c = 1 and b - a = 2 half of Pearson's chi2(p + q || 2 q)."""
+def least_squares_generator(fake: Logits, *, c: float = 1.0) -> jax.Array:
+    """Return 1/2 E_q (l - c)^2.
+
+    With b - c = 1 and b - a = 2 that is half of Pearson's chi2(p + q || 2 q).
+    """
     return 0.5 * jnp.square(fake - c).mean()
 
 
-def hinge_discriminator(real: Logits, fake: Logits) -> Array:
-    """E_p max(0, 1 - l) + E_q max(0, 1 + l), least at l = sign(p - q)."""
+def hinge_discriminator(real: Logits, fake: Logits) -> jax.Array:
+    """Return E_p max(0, 1 - l) + E_q max(0, 1 + l), least at l = sign(p - q)."""
     return jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean()
 
 
-def wasserstein_critic(real: Logits, fake: Logits) -> Array:
-    """E_q f - E_p f: minus the Wasserstein distance, if f is the best of slope at most 1."""
+def wasserstein_critic(real: Logits, fake: Logits) -> jax.Array:
+    """Return E_q f - E_p f: minus the Wasserstein distance, if f is the best of slope at most 1."""
     return fake.mean() - real.mean()
 
 
-def wasserstein_generator(fake: Logits) -> Array:
-    """-E_q f: the generator's cost of the hinge game, too."""
+def wasserstein_generator(fake: Logits) -> jax.Array:
+    """Return -E_q f: the generator's cost of the hinge game, too."""
     return -fake.mean()
 
 
 class Cost(NamedTuple):
-    """Both sides of a game.
+    """The costs of both players of a game.
 
     Attributes:
       discriminator: (real, fake) -> scalar.
       generator: fake -> scalar.
     """
 
-    discriminator: Callable[[Logits, Logits], Array]
-    generator: Callable[[Logits], Array]
+    discriminator: Callable[[Logits, Logits], jax.Array]
+    generator: Callable[[Logits], jax.Array]
 
 
 class FDivergence(NamedTuple):
-    """D_f(p || q) = E_q f(p / q) and its variational bound E_p T - E_q f*(T), T = g(v).
+    """A divergence E_q f(p / q) and its variational bound E_p T - E_q f*(T), T = g(v).
 
     Nowozin et al., 2016, "f-GAN" (arXiv 1606.00709), tables 2 and 6.
 
@@ -176,18 +183,23 @@ F_DIVERGENCES: Mapping[str, FDivergence] = {
 }
 
 
-def f_discriminator(divergence: FDivergence, real: Logits, fake: Logits) -> Array:
-    """-(E_p g(v) - E_q f*(g(v))): minus a lower bound of D_f(p || q), tight at g(v) = f'(p/q)."""
-    return divergence.conjugate_of_activation(fake).mean() - divergence.activation(real).mean()
+def f_discriminator(divergence: FDivergence, real: Logits, fake: Logits) -> jax.Array:
+    """Return minus a lower bound of D_f(p || q), -(E_p g(v) - E_q f*(g(v))).
+
+    The bound is tight at g(v) = f'(p / q).
+    """
+    of_real = divergence.activation(real).mean()
+    of_fake = divergence.conjugate_of_activation(fake).mean()
+    return of_fake - of_real
 
 
-def f_generator(divergence: FDivergence, fake: Logits) -> Array:
-    """-E_q f*(g(v)): the generator minimises the bound itself."""
+def f_generator(divergence: FDivergence, fake: Logits) -> jax.Array:
+    """Return -E_q f*(g(v)): the generator minimises the bound itself."""
     return -divergence.conjugate_of_activation(fake).mean()
 
 
-def f_generator_alternative(divergence: FDivergence, fake: Logits) -> Array:
-    """-E_q g(v): what non-saturating is to minimax (section 3.2 of the paper)."""
+def f_generator_alternative(divergence: FDivergence, fake: Logits) -> jax.Array:
+    """Return -E_q g(v): what non-saturating is to minimax (section 3.2 of the paper)."""
     return -divergence.activation(fake).mean()
 
 
@@ -202,15 +214,15 @@ COSTS: Mapping[str, Cost] = {
 
 
 def cost(name: str, smoothing: float = 0.0) -> Cost:
-    """The game of that name; 'f_kl', 'f_pearson', ... are those of f-GAN with its own cost.
+    """Return the game of that name; 'f_kl', 'f_pearson', ... are f-GAN's with its own cost.
 
     Raises:
       ConfigError: there is none of that name, or it has no labels to smooth.
     """
-    pairs = COSTS | {f"f_{key}": _f_cost(key) for key in F_DIVERGENCES}
-    if name not in pairs:
-        raise ConfigError(f"cost: got {name!r}, expected one of {', '.join(pairs)}")
-    found = pairs[name]
+    costs = {**COSTS, **{f"f_{key}": _f_cost(row) for key, row in F_DIVERGENCES.items()}}
+    if name not in costs:
+        raise ConfigError(f"cost: got {name!r}, expected one of {', '.join(costs)}")
+    found = costs[name]
     if not smoothing:
         return found
     if found.discriminator is not discriminator_cost:
@@ -218,8 +230,7 @@ def cost(name: str, smoothing: float = 0.0) -> Cost:
     return Cost(partial(discriminator_cost, smoothing=smoothing), found.generator)
 
 
-def _f_cost(name):
-    row = F_DIVERGENCES[name]
+def _f_cost(row: FDivergence) -> Cost:
     return Cost(partial(f_discriminator, row), partial(f_generator, row))
 
 
@@ -228,50 +239,57 @@ def gradient_penalty(
     real: Float[Array, "b ..."],
     fake: Float[Array, "b ..."],
     key: jax.Array,
-) -> Array:
-    """E (||grad f(x)|| - 1)^2 at points between real and fake, a fraction of its own for each.
+) -> jax.Array:
+    """Return E (||grad f(x)|| - 1)^2 at points between real and fake, random for each example.
 
     The critic must treat the examples of a batch apart: no batch normalisation.
     """
-    fraction = jax.random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1))
-    squares = _squared_slopes(critic, fraction * real + (1 - fraction) * fake)
-    return jnp.square(jnp.sqrt(squares + _TINY) - 1).mean()
+    ones = (1,) * (real.ndim - 1)
+    fraction = jax.random.uniform(key, (real.shape[0], *ones))  # [B, 1, ..., 1]
+    points = fraction * real + (1 - fraction) * fake
+    slopes = jnp.sqrt(_squared_slopes(critic, points) + _TINY)
+    return jnp.square(slopes - 1).mean()
 
 
-def r1_penalty(critic: Critic, real: Float[Array, "b ..."]) -> Array:
-    """1/2 E_p ||grad l(x)||^2, to be weighted by the paper's gamma."""
+def r1_penalty(critic: Critic, real: Float[Array, "b ..."]) -> jax.Array:
+    """Return 1/2 E_p ||grad l(x)||^2, to be weighted by the paper's gamma."""
     return 0.5 * _squared_slopes(critic, real).mean()
+
+
+def _squared_slopes(critic: Critic, x: Float[Array, "b ..."]) -> jax.Array:
+    """Return ||grad of the critic||^2 at each example, [B]."""
+
+    def total(x: Array) -> Array:
+        return critic(x).sum()  # its gradient is that of each example's own logit
+
+    slopes = jax.grad(total)(x)
+    return jnp.square(slopes).sum(axis=tuple(range(1, x.ndim)))
 
 
 def feature_matching(
     real: Float[Array, "b ..."], fake: Float[Array, "b ..."], *, absolute: bool = False
-) -> Array:
-    """The squared (or absolute) difference of the mean features, a mean over features.
+) -> jax.Array:
+    """Return the squared (or absolute) difference of the mean features, a mean over features.
 
     The real side is data: no gradient flows there.
     """
     difference = jax.lax.stop_gradient(real.mean(axis=0)) - fake.mean(axis=0)
-    return (jnp.abs(difference) if absolute else jnp.square(difference)).mean()
+    size = jnp.abs(difference) if absolute else jnp.square(difference)
+    return size.mean()
 
 
-def historical_averaging(params: Any, average: Any) -> Array:
-    """||theta - average of all theta so far||^2, to be added to a player's cost.
+def historical_averaging(params: Any, average: Any) -> jax.Array:
+    """Return ||theta - average of all theta so far||^2, to be added to a player's cost.
 
     Args:
       params: the player's parameters, a tree.
       average: the same tree; `mean_so_far` moves it along. It is a constant here.
     """
     average = jax.lax.stop_gradient(average)
-    squares = jax.tree.map(lambda x, m: jnp.square(x - m).sum(), params, average)
+    squares = jax.tree.map(lambda x, mean: jnp.square(x - mean).sum(), params, average)
     return sum(jax.tree.leaves(squares), start=jnp.zeros(()))
 
 
 def mean_so_far(average: Any, params: Any, count: Array | int) -> Any:
-    """The mean of `count` trees from that of the first count - 1 and the last one."""
-    return jax.tree.map(lambda m, x: m + (x - m) / count, average, params)
-
-
-def _squared_slopes(critic, x):
-    """||grad of the critic||^2 at each example, [B]."""
-    slopes = jax.grad(lambda x: critic(x).sum())(x)
-    return jnp.square(slopes).sum(axis=tuple(range(1, x.ndim)))
+    """Return the mean of `count` trees from that of the first count - 1 and the last one."""
+    return jax.tree.map(lambda mean, x: mean + (x - mean) / count, average, params)

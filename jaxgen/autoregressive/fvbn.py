@@ -12,24 +12,25 @@ network by that name.
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import final
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Float
 
-from jaxgen.autoregressive import chain_rule
-from jaxgen.autoregressive.chain_rule import Choose
-from jaxgen.autoregressive.ordering import Ordering, earlier
-from jaxgen.observation import Bernoulli
-from jaxgen.train import Key, Player, Variables
-from jaxgen.typing import Array
+from jaxgen.autoregressive.base import Choose, Ordered
+from jaxgen.autoregressive.ordering import Ordering
+from jaxgen.distributions.observation import Bernoulli
+from jaxgen.step import Player
+from jaxgen.typing import Array, Key, Variables
+
+INITIAL_STD = 0.01  # of W
 
 
+@final
 @dataclass(frozen=True)
-class FVBN:
+class FVBN(Ordered):
     """A fully visible belief net over binary examples.
 
     Attributes:
@@ -39,52 +40,58 @@ class FVBN:
 
     shape: tuple[int, ...]
     ordering: Ordering = Ordering()  # noqa: RUF009 (frozen)
-    observation: ClassVar[Bernoulli] = Bernoulli()
-
-    fvbn_loss = chain_rule.negative_log_prob
-    log_prob, sample, complete = chain_rule.log_prob, chain_rule.sample, chain_rule.complete
 
     @property
-    def order(self) -> np.ndarray:
-        """Flat indices in the order in which elements are drawn, [D]."""
-        return self.ordering.permutation(self.shape)
-
-    def dependencies(self) -> np.ndarray:
-        """Every earlier element, [D, D]."""
-        return earlier(self.order)
+    def observation(self) -> Bernoulli:
+        """The distribution of an element: binary."""
+        return Bernoulli()
 
     def init(self, key: Key) -> Variables:
-        """Fresh variables {'fvbn'}: W [D, D], of which the earlier elements are used, and b [D]."""
+        """Return fresh variables {'fvbn'}: W [D, D], of which half is used, and b [D]."""
         dim = math.prod(self.shape)
-        weight = 0.01 * jax.random.normal(key, (dim, dim))
+        weight = INITIAL_STD * jax.random.normal(key, (dim, dim))
         return {"fvbn": {"params": {"weight": weight, "bias": jnp.zeros(dim)}}}
 
     def players(self, tx: optax.GradientTransformation) -> tuple[Player, ...]:
-        """One player."""
-        return (Player("fvbn", ("fvbn",), self.fvbn_loss, tx),)
+        """Return the one player."""
+        return (Player("fvbn", ("fvbn",), self.likelihood_loss, tx),)
 
     def conditionals(
         self, variables: Variables, x: Float[Array, "b ..."]
-    ) -> Float[Array, "b ... 1"]:
-        """Logits of every p(x_i = 1 | x_<i)."""
-        weight, bias = self._masked(variables)
-        logits = bias + x.reshape(x.shape[0], -1) @ weight.T
+    ) -> Float[jax.Array, "b ... 1"]:
+        """Return the logits of every p(x_i = 1 | x_<i), [B, *shape, 1]."""
+        elements = x.reshape(x.shape[0], -1)  # [B, *shape] -> [B, D]
+        logits = self._bias(variables)[None] + elements @ self._weight(variables).T
         return logits.reshape(*x.shape, 1)
 
-    def generate(self, variables: Variables, choose: Choose, num: int) -> Float[Array, "b ..."]:
-        """Element by element, on running sums: O(D) an element."""
-        weight, bias = self._masked(variables)
+    def generate(
+        self,
+        variables: Variables,
+        choose: Choose,
+        num: int,
+    ) -> Float[jax.Array, "b ..."]:
+        """Draw element by element, on running sums: O(D) an element."""
+        weight = self._weight(variables)
+        bias = self._bias(variables)
 
-        def draw(logits, site):
-            value = choose(site, logits[:, site, None])
-            return logits + value[:, None] * weight[:, site], value
+        def draw_element(
+            logits: jax.Array,
+            site: jax.Array,
+        ) -> tuple[jax.Array, jax.Array]:
+            # logits [N, D] hold b + the sum of W[:, j] x_j over the elements j drawn so far; those
+            # of this site are complete.
+            value = choose(site, logits[:, site, None])  # [N]
+            logits = logits + value[:, None] * weight[None, :, site]
+            return logits, value
 
-        logits = jnp.broadcast_to(bias, (num, bias.size))
-        order = self.order
-        _, values = jax.lax.scan(draw, logits, jnp.asarray(order))
-        return values.T[:, np.argsort(order)].reshape(num, *self.shape)
+        start = jnp.broadcast_to(bias, (num, bias.size))
+        _, drawn = jax.lax.scan(draw_element, start, jnp.asarray(self.order))
+        return self.in_raster_order(drawn)
 
-    def _masked(self, variables):
-        """W with zeros at what an element may not see, and b."""
-        params = variables["fvbn"]["params"]
-        return jnp.where(self.dependencies(), params["weight"], 0.0), params["bias"]
+    def _weight(self, variables: Variables) -> jax.Array:
+        """Return W, [D, D], with zeros at what an element may not see."""
+        return jnp.where(self.dependencies(), variables["fvbn"]["params"]["weight"], 0.0)
+
+    def _bias(self, variables: Variables) -> jax.Array:
+        """Return b, [D]."""
+        return variables["fvbn"]["params"]["bias"]

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from jaxgen.arguments import require_within
 from jaxgen.errors import ConfigError
-from jaxgen.ranges import require_within
 
 Kind = Literal["raster", "reversed", "column", "random"]
 
@@ -29,15 +29,19 @@ class Ordering:
     kind: Kind = "raster"
     seed: int = 0
 
-    def __post_init__(self):
-        if self.kind not in get_args(Kind):
+    def __post_init__(self) -> None:
+        known = get_args(Kind)
+        if self.kind not in known:
             raise ConfigError(
-                f"ordering.kind: got {self.kind!r}, expected one of {', '.join(get_args(Kind))}"
+                f"ordering.kind: got {self.kind!r}, expected one of {', '.join(known)}"
             )
         require_within(0, 2**32 - 1, **{"ordering.seed": self.seed})
 
-    def permutation(self, shape: tuple[int, ...]) -> np.ndarray:
-        """int [D]: the flat index of the element that is read t-th, for each t."""
+    def permutation(
+        self,
+        shape: tuple[int, ...],
+    ) -> np.ndarray:
+        """Return the flat index of the element that is read t-th, for each t: int [D]."""
         raster = np.arange(math.prod(shape))
         match self.kind:
             case "raster":
@@ -48,10 +52,19 @@ class Ordering:
                 return np.random.default_rng(self.seed).permutation(raster)
         if len(shape) != 3:
             raise ConfigError(f"ordering.kind: 'column' is for images [H, W, C], not {list(shape)}")
-        return raster.reshape(shape).swapaxes(0, 1).reshape(-1)
+        by_column = raster.reshape(shape).swapaxes(0, 1)  # [H, W, C] -> [W, H, C]
+        return by_column.reshape(-1)
 
 
 def earlier(order: np.ndarray) -> np.ndarray:
-    """bool [D, D]: whether element j comes before element i in the order, at [i, j]."""
+    """Return whether element j comes before element i in the order, bool [D, D] at [i, j].
+
+    For the order 2, 0, 1 the ranks of the elements 0, 1, 2 are 1, 2, 0, and so
+
+              j = 0  1  2
+        i = 0     .  .  x
+        i = 1     x  .  x
+        i = 2     .  .  .
+    """
     rank = np.argsort(order)
     return rank[None, :] < rank[:, None]

@@ -11,7 +11,12 @@ over all D! orders o. (Pixels known with probability 1/2 each would be another l
 near D / 2.) With an order the network is an autoregressive model p_o; several orders give
 several, and their mixture is a better one: `ensemble.several`.
 
-An evaluation under one order takes D forward passes, and so does a sample.
+An evaluation under one order takes D forward passes, and so does a sample: for the order 2, 0, 1
+
+    t    x * m          m          read off
+    0    0   0   0      0  0  0    logit of element 2
+    1    0   0   x_2    0  0  1    logit of element 0
+    2    x_0 0   x_2    1  0  1    logit of element 1
 
 Uria, Murray & Larochelle, 2014, "A deep and tractable density estimator" (arXiv 1310.1757),
 equation 12 and section 4; Uria et al., 2016 (arXiv 1605.02226), section 4.
@@ -22,7 +27,7 @@ equation 12 and section 4; Uria et al., 2016 (arXiv 1605.02226), section 4.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import flax.linen as nn
 import jax
@@ -31,17 +36,19 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int
 
-from jaxgen.autoregressive import chain_rule
-from jaxgen.autoregressive.chain_rule import Choose
-from jaxgen.autoregressive.ordering import Ordering, earlier
-from jaxgen.nn import MLP, require_positive
-from jaxgen.observation import Bernoulli
-from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
-from jaxgen.typing import Array
+from jaxgen.arguments import require_positive
+from jaxgen.autoregressive.base import Choose, Ordered
+from jaxgen.autoregressive.ordering import Ordering
+from jaxgen.distributions.observation import Bernoulli
+from jaxgen.nn import MLP
+from jaxgen.precision import kept
+from jaxgen.step import Player
+from jaxgen.typing import Array, Batch, Key, Metrics, Mutated, Variables
 
 
+@final
 @dataclass(frozen=True)
-class OrderlessNADE:
+class OrderlessNADE(Ordered):
     """An order-agnostic NADE over binary examples, at one order.
 
     Attributes:
@@ -53,71 +60,81 @@ class OrderlessNADE:
     shape: tuple[int, ...]
     network: nn.Module
     ordering: Ordering = Ordering()  # noqa: RUF009 (frozen)
-    observation: ClassVar[Bernoulli] = Bernoulli()
     varies: ClassVar[tuple[str, ...]] = ("ordering",)  # among members of an ensemble
 
-    log_prob, sample, complete = chain_rule.log_prob, chain_rule.sample, chain_rule.complete
-
     @property
-    def order(self) -> np.ndarray:
-        """Flat indices in the order in which elements are drawn, [D]."""
-        return self.ordering.permutation(self.shape)
+    def observation(self) -> Bernoulli:
+        """The distribution of an element: binary."""
+        return Bernoulli()
 
     def structure(self) -> Mapping[str, np.ndarray]:
-        """What tells this member of an ensemble from the others, as arrays."""
+        """Return what tells this member of an ensemble from the others, as arrays."""
         return {"order": self.order}
 
-    def dependencies(self) -> np.ndarray:
-        """Every earlier element, [D, D]."""
-        return earlier(self.order)
-
     def init(self, key: Key) -> Variables:
-        """Fresh variables {'network'}."""
-        return {"network": self.network.init(key, jnp.zeros((1, 2 * math.prod(self.shape))))}
+        """Return fresh variables {'network'}."""
+        inputs = jnp.zeros((1, 2 * math.prod(self.shape)))
+        return {"network": kept(self.network, self.network.init(key, inputs))}
 
     def players(self, tx: optax.GradientTransformation) -> tuple[Player, ...]:
-        """One player."""
+        """Return the one player."""
         return (Player("orderless_nade", ("network",), self.orderless_nade_loss, tx),)
 
     def orderless_nade_loss(
-        self, variables: Variables, batch: Batch, key: Key, **structure: Array
-    ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """The loss over all orders, one context for each example; no order of its own matters."""
-        del structure
+        self, variables: Variables, batch: Batch, key: Key
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return the loss over all orders, one context for each example."""
         x = batch["image"]
-        context = draw_contexts(key, x.shape[0], math.prod(self.shape))
+        dim = math.prod(self.shape)
+        context = draw_contexts(key, x.shape[0], dim)
         return self.context_loss(variables, x, context).mean(), ({}, {})
 
+    def member_loss(
+        self, variables: Variables, batch: Batch, key: Key, **structure: Array
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return the same loss for every member of an ensemble: no order of its own matters."""
+        del structure
+        return self.orderless_nade_loss(variables, batch, key)
+
     def context_loss(
-        self, variables: Variables, x: Float[Array, "b ..."], context: Float[Array, "b d"]
-    ) -> Float[Array, " b"]:
-        """D / (D - |m|) times -log p of all that the context m leaves out, in nats."""
-        x, dim = x.reshape(x.shape[0], -1), context.shape[1]
-        log_prob = self.observation.log_prob(self._logits(variables, x, context)[..., None], x)
-        missing = (1 - context).sum(axis=-1)
-        return -dim / missing * (log_prob * (1 - context)).sum(axis=-1)
+        self,
+        variables: Variables,
+        x: Float[Array, "b ..."],
+        context: Float[Array, "b d"],
+    ) -> Float[jax.Array, " b"]:
+        """Return D / (D - |m|) times -log p of all that the context m leaves out, in nats."""
+        x = x.reshape(x.shape[0], -1)  # [B, *shape] -> [B, D]
+        dim = context.shape[1]
+        logits = self._logits(variables, x, context)
+        log_prob = self.observation.log_prob(logits[..., None], x)  # [B, D]
+        unknown = 1 - context
+        num_unknown = unknown.sum(axis=-1)  # D - |m|, [B]
+        # equation 12: the sum over what is unknown, as if of all D positions of an order
+        log_prob_unknown = jnp.asarray(log_prob * unknown).sum(axis=-1)
+        return -dim / num_unknown * log_prob_unknown
 
     def conditionals(
         self,
         variables: Variables,
         x: Float[Array, "b ..."],
         order: Int[Array, " d"] | None = None,
-    ) -> Float[Array, "b ... 1"]:
-        """Logits of every p(x_i = 1 | those before it), by D forward passes.
+    ) -> Float[jax.Array, "b ... 1"]:
+        """Return the logits of every p(x_i = 1 | those before it), by D forward passes.
 
         Args:
           variables: of the model.
           x: examples.
           order: in the place of the model's own.
         """
-        flat = x.reshape(x.shape[0], -1)
+        elements = x.reshape(x.shape[0], -1)  # [B, *shape] -> [B, D]
         order = jnp.asarray(self.order if order is None else order)
         rank = jnp.argsort(order)
 
-        def position(t):
-            return self._logits(variables, flat, rank < t)[:, order[t]]
+        def logits_at(t: jax.Array) -> jax.Array:
+            known = rank < t  # [D]
+            return self._logits(variables, elements, known)[:, order[t]]  # [B]
 
-        logits = jax.lax.map(position, jnp.arange(order.size))
+        logits = jax.lax.map(logits_at, jnp.arange(order.size))  # [D, B], in drawing order
         return logits[rank].T.reshape(*x.shape, 1)
 
     def generate(
@@ -126,33 +143,56 @@ class OrderlessNADE:
         choose: Choose,
         num: int,
         order: Int[Array, " d"] | None = None,
-    ) -> Float[Array, "b ..."]:
-        """Element by element, a forward pass each; the arguments as in `conditionals`."""
+    ) -> Float[jax.Array, "b ..."]:
+        """Draw element by element, a forward pass each; the arguments as in `conditionals`."""
         order = jnp.asarray(self.order if order is None else order)
         rank = jnp.argsort(order)
 
-        def draw(x, t):
+        def draw_element(
+            x: jax.Array,
+            t: jax.Array,
+        ) -> tuple[jax.Array, None]:
             site = order[t]
-            logits = self._logits(variables, x, rank < t)[:, site]
-            return x.at[:, site].set(choose(site, logits[:, None])), None
+            known = rank < t  # [D]
+            logit = self._logits(variables, x, known)[:, site]  # [N]
+            value = choose(site, logit[:, None])  # [N]
+            return x.at[:, site].set(value), None
 
-        first = jnp.zeros((num, order.size))
-        x, _ = jax.lax.scan(draw, first, jnp.arange(order.size))
+        start = jnp.zeros((num, order.size))
+        x, _ = jax.lax.scan(draw_element, start, jnp.arange(order.size))
         return x.reshape(num, *self.shape)
 
-    def _logits(self, variables, x, context):
-        """Logits of all elements [B, D] from those of x [B, D] that the context [(B,) D] shows."""
+    def _logits(
+        self,
+        variables: Variables,
+        x: Array,
+        context: Array,
+    ) -> jax.Array:
+        """Return the logits of all elements, [B, D], given those that the context shows.
+
+        Args:
+          variables: of the model.
+          x: the elements, [B, D].
+          context: which of them are shown, [D] or [B, D]. The network sees it, too: an element
+            that is 0 and one that is unknown are not the same.
+        """
         context = jnp.broadcast_to(context, x.shape).astype(x.dtype)
-        inputs = jnp.concatenate([x * context, context], axis=-1)
-        return self.network.apply(variables["network"], inputs)
+        inputs = jnp.concatenate([x * context, context], axis=-1)  # [B, 2D]
+        return jnp.asarray(self.network.apply(variables["network"], inputs))
 
 
-def draw_contexts(key: Key, num: int, dim: int) -> Float[Array, "b d"]:
-    """`num` contexts: a size uniform on 0 .. dim - 1, then a uniform subset of that size."""
+def draw_contexts(
+    key: Key,
+    num: int,
+    dim: int,
+) -> Float[jax.Array, "b d"]:
+    """Return `num` contexts: a size uniform on 0 .. dim - 1, then a uniform subset of that size."""
     size_key, subset_key = jax.random.split(key)
     size = jax.random.randint(size_key, (num, 1), 0, dim)
-    rank = jnp.argsort(jax.random.uniform(subset_key, (num, dim)), axis=-1)
-    return (rank < size).astype(jnp.float32)
+    # The ranks of independent uniform numbers are a uniform permutation.
+    noise = jax.random.uniform(subset_key, (num, dim))
+    rank = jnp.argsort(noise, axis=-1)
+    return (rank < size).astype(noise.dtype)
 
 
 def build(
@@ -163,7 +203,7 @@ def build(
     activation: str = "relu",
     dtype: str = "float32",
 ) -> OrderlessNADE:
-    """An orderless NADE of an MLP.
+    """Build an orderless NADE of an MLP.
 
     Args:
       shape: of one example.

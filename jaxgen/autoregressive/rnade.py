@@ -10,8 +10,8 @@ evaluation and for a draw. Parameters: W [H, D], V [D, H, 3K], b [D, 3K], c [H] 
 Uria, Murray & Larochelle, 2013, "RNADE: the real-valued neural autoregressive density-estimator"
 (arXiv 1306.0186), section 3.
 
-*Differs from the paper:* the scale has a floor (see `jaxgen.mixture`). The authors' code multiplies
-the gradient of a mean by its component's sigma, a preconditioner that is no part of the
+*Differs from the paper:* the scale has a floor (see `distributions/mixture.py`). The authors' code
+multiplies the gradient of a mean by its component's sigma, a preconditioner that is no part of the
 likelihood: not here. It starts the means of element i from an even grid on [min_i, max_i] of the
 training data, and takes the grid's spacing for the *log* of sigma; here one range is given for all
 elements, as plain numbers, and the spacing is sigma's own.
@@ -19,6 +19,7 @@ elements, as plain numbers, and the spacing is sigma's own.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple, final
 
 import jax
 import jax.numpy as jnp
@@ -26,19 +27,48 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from jaxgen.autoregressive import chain_rule
-from jaxgen.autoregressive.chain_rule import Choose
+from jaxgen.arguments import require_positive
+from jaxgen.autoregressive.base import Choose, Ordered
 from jaxgen.autoregressive.nade import INITIAL_STD
-from jaxgen.autoregressive.ordering import Ordering, earlier
+from jaxgen.autoregressive.ordering import Ordering
+from jaxgen.distributions.mixture import MixtureOfGaussians, MixtureOfLaplaces
 from jaxgen.errors import ConfigError
-from jaxgen.mixture import MixtureOfGaussians, MixtureOfLaplaces
-from jaxgen.nn import require_positive
-from jaxgen.train import Key, Player, Variables
-from jaxgen.typing import Array
+from jaxgen.step import Player
+from jaxgen.typing import Array, Key, Variables
 
 
+class Element(NamedTuple):
+    """The weights of one element; of all, stacked in the order of drawing, [D, ...].
+
+    Attributes:
+      w: its column of W, [H].
+      v: its part of V, [H, 3K].
+      b: its bias, [3K].
+      rho: its rescale, [].
+    """
+
+    w: jax.Array
+    v: jax.Array
+    b: jax.Array
+    rho: jax.Array
+
+    def outputs(self, a: jax.Array) -> jax.Array:
+        """Return the parameters [B, 3K] of the element from the running sums a_i [B, H]."""
+        h = jax.nn.relu(self.rho * a)
+        return h @ self.v + self.b[None]
+
+    def after(
+        self,
+        a: jax.Array,
+        value: jax.Array,
+    ) -> jax.Array:
+        """Return the running sums a_{i+1} [B, H], now that the element's value [B] is known."""
+        return a + jnp.outer(value, self.w)
+
+
+@final
 @dataclass(frozen=True)
-class RNADE:
+class RNADE(Ordered):
     """A real-valued neural autoregressive density estimator.
 
     Attributes:
@@ -55,28 +85,17 @@ class RNADE:
     ordering: Ordering = Ordering()  # noqa: RUF009 (frozen)
     bias_range: tuple[float, float] = (-2.0, 2.0)
 
-    rnade_loss = chain_rule.negative_log_prob
-    log_prob, sample, complete = chain_rule.log_prob, chain_rule.sample, chain_rule.complete
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(shape=self.shape, hidden=self.hidden)
         low, high = self.bias_range
         if not low < high:
             raise ConfigError(f"bias_range: got {self.bias_range}, expected low < high")
 
-    @property
-    def order(self) -> np.ndarray:
-        """Flat indices in the order in which elements are drawn, [D]."""
-        return self.ordering.permutation(self.shape)
-
-    def dependencies(self) -> np.ndarray:
-        """Every earlier element, [D, D]."""
-        return earlier(self.order)
-
     def init(self, key: Key) -> Variables:
-        """Fresh variables {'rnade'}: W, V, b, c and rho, shapes as above."""
-        dim, (w_key, v_key) = math.prod(self.shape), jax.random.split(key)
-        outputs = self.observation.num_params
+        """Return fresh variables {'rnade'}: W, V, b, c and rho, shapes as above."""
+        dim = math.prod(self.shape)
+        w_key, v_key = jax.random.split(key)
+        outputs = self.observation.num_params  # 3K
         params = {
             "W": INITIAL_STD * jax.random.normal(w_key, (self.hidden, dim)),
             "V": INITIAL_STD * jax.random.normal(v_key, (dim, self.hidden, outputs)),
@@ -87,61 +106,73 @@ class RNADE:
         return {"rnade": {"params": params}}
 
     def players(self, tx: optax.GradientTransformation) -> tuple[Player, ...]:
-        """One player."""
-        return (Player("rnade", ("rnade",), self.rnade_loss, tx),)
+        """Return the one player."""
+        return (Player("rnade", ("rnade",), self.likelihood_loss, tx),)
 
     def conditionals(
         self, variables: Variables, x: Float[Array, "b ..."]
-    ) -> Float[Array, "b ... p"]:
-        """Logits, means and log scales of every p(x_i | x_<i)."""
-        order = self.order
-        drawn = x.reshape(x.shape[0], -1).T[order]
+    ) -> Float[jax.Array, "b ... p"]:
+        """Return the logits, means and log scales of every p(x_i | x_<i), [B, *shape, 3K]."""
 
-        def element(a, inputs):
-            weights, value = inputs
-            return _after(a, weights, value), _outputs(a, weights)
+        def pass_element(
+            a: jax.Array, inputs: tuple[Element, jax.Array]
+        ) -> tuple[jax.Array, jax.Array]:
+            # The parameters of an element come from the sum before its own value joins it.
+            element, value = inputs
+            return element.after(a, value), element.outputs(a)
 
-        inputs = (self._weights(variables), drawn)
-        _, params = jax.lax.scan(element, self._start(variables, x.shape[0]), inputs)
-        params = jnp.moveaxis(params[np.argsort(order)], 0, 1)
+        inputs = (self._elements(variables), self.in_drawing_order(x))
+        start = self._start(variables, x.shape[0])
+        _, params = jax.lax.scan(pass_element, start, inputs)  # [D, B, 3K]
+        in_raster_order = params[np.argsort(self.order)]  # [D, B, 3K]
+        params = jnp.moveaxis(in_raster_order, 0, 1)  # [D, B, 3K] -> [B, D, 3K]
         return params.reshape(*x.shape, -1)
 
-    def generate(self, variables: Variables, choose: Choose, num: int) -> Float[Array, "b ..."]:
-        """Element by element, on running activations: O(H K) an element."""
+    def generate(
+        self,
+        variables: Variables,
+        choose: Choose,
+        num: int,
+    ) -> Float[jax.Array, "b ..."]:
+        """Draw element by element, on running sums: O(H K) an element."""
+
+        def draw_element(
+            a: jax.Array, inputs: tuple[Element, jax.Array]
+        ) -> tuple[jax.Array, jax.Array]:
+            element, site = inputs
+            value = choose(site, element.outputs(a))  # [N]
+            return element.after(a, value), value
+
+        inputs = (self._elements(variables), jnp.asarray(self.order))
+        start = self._start(variables, num)
+        _, drawn = jax.lax.scan(draw_element, start, inputs)  # [D, N]
+        return self.in_raster_order(drawn)
+
+    def _elements(self, variables: Variables) -> Element:
+        """Return the weights of all elements, [D, ...] in the order of drawing."""
+        params = variables["rnade"]["params"]
         order = self.order
+        return Element(
+            w=params["W"].T[order],
+            v=params["V"][order],
+            b=params["b"][order],
+            rho=params["rho"][order],
+        )
 
-        def draw(a, inputs):
-            weights, site = inputs
-            value = choose(site, _outputs(a, weights))
-            return _after(a, weights, value), value
+    def _start(self, variables: Variables, num: int) -> jax.Array:
+        """Return the running sums that the first element sees, a_1 = c for everyone: [N, H]."""
+        c = variables["rnade"]["params"]["c"]
+        return jnp.broadcast_to(c, (num, self.hidden))
 
-        inputs = (self._weights(variables), jnp.asarray(order))
-        _, values = jax.lax.scan(draw, self._start(variables, num), inputs)
-        return values.T[:, np.argsort(order)].reshape(num, *self.shape)
-
-    def _weights(self, variables):
-        """What each element has of its own, in the order of drawing: w, v, b, rho."""
-        params, order = variables["rnade"]["params"], self.order
-        return params["W"].T[order], *(params[name][order] for name in ("V", "b", "rho"))
-
-    def _start(self, variables, num):
-        return jnp.broadcast_to(variables["rnade"]["params"]["c"], (num, self.hidden))
-
-    def _first_bias(self):
-        """Equal weights, means on the grid, scales of its spacing: [3K]."""
-        num, (low, high) = self.observation.num_components, self.bias_range
-        means = np.linspace(low, high, num) if num > 1 else np.array([(low + high) / 2])
+    def _first_bias(self) -> jax.Array:
+        """Return equal weights, means on the grid, and scales of its spacing: [3K]."""
+        num = self.observation.num_components
+        low, high = self.bias_range
+        logits = np.zeros(num)
+        means = np.linspace(low, high, num)
+        if num == 1:
+            means = np.array([(low + high) / 2])
         spacing = (high - low) / max(num - 1, 2)  # of a single Gaussian: half the range
-        log_scale = np.full(num, math.log(spacing))
-        return jnp.asarray(np.concatenate([np.zeros(num), means, log_scale]), jnp.float32)
-
-
-def _outputs(a, weights):
-    """The parameters [B, 3K] of an element from the running activations [B, H]."""
-    _, v, b, rho = weights
-    return jax.nn.relu(rho * a) @ v + b
-
-
-def _after(a, weights, value):
-    """The running activations once an element's value [B] is known."""
-    return a + jnp.outer(value, weights[0])
+        log_scales = np.full(num, math.log(spacing))
+        bias = np.concatenate([logits, means, log_scales])
+        return jnp.asarray(bias, jnp.result_type(float))

@@ -18,23 +18,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.autoregressive import chain_rule
+from jaxgen.autoregressive.base import drawing
 from jaxgen.check.law import Law, Subject, at_least, at_most
 
 _SITES = 64  # rows of the Jacobian
 _STATES = 256  # of the last elements
 _SIGMAS = 5.0
 _NUM = 64  # samples
+_Moments = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def causality(subject: Subject) -> list[Law]:
-    """The Jacobian of the conditionals is zero but at the dependencies, and not zero there."""
-    model, dim = subject.model, math.prod(subject.model.shape)
-    sites = np.unique(np.linspace(0, dim - 1, min(dim, _SITES)).astype(int))
-    depends = model.dependencies()[sites]
+    """Test that the Jacobian of the conditionals is zero but at the dependencies, and not there."""
+    model = subject.model
+    dim = math.prod(model.shape)
+    sites = np.unique(np.linspace(0, dim - 1, min(dim, _SITES)).astype(int))  # [S]
+    depends = model.dependencies()[sites]  # [S, D]
     rank = np.argsort(model.order)
-    later = rank[None, :] >= rank[sites][:, None]
-    slopes = _slopes(subject, sites)
+    later = rank[None, :] >= rank[sites][:, None]  # [S, D]
+    slopes = _slopes(subject, sites)  # [S, D]
     reached = (slopes > 0)[depends].mean() if depends.any() else 1.0
     where = f"{len(sites)} of {dim} conditionals against all elements, at 4 test examples"
     return [
@@ -63,11 +65,10 @@ def causality(subject: Subject) -> list[Law]:
 
 
 def normalisation(subject: Subject) -> list[Law]:
-    """Every conditional is a distribution, and so is the density of the last elements."""
-    model, condition = subject.model, subject.conditions(8)
-    x = subject.x[:8]
-    params = jax.jit(model.conditionals)(subject.variables, x, **condition)
-    total, _, _ = _moments(model.observation, params)
+    """Test that every conditional is a distribution, and the density of the last elements too."""
+    observation = subject.model.observation
+    params = _conditionals(subject, subject.x[:8], subject.conditions(8))  # [8, *shape, P]
+    total, _, _ = _moments(observation, params)
     laws = [
         at_most(
             "p(x_i | x_<i) sums to 1",
@@ -77,20 +78,22 @@ def normalisation(subject: Subject) -> list[Law]:
             f"Over all values of each of {params[0, ..., 0].size} elements of 8 test examples.",
         )
     ]
-    if model.observation.values is not None and model.observation.values <= _STATES:
+    if observation.values is not None and observation.values <= _STATES:
         laws.append(_tail(subject))
     return laws
 
 
 def agreement(subject: Subject) -> list[Law]:
-    """Draws have the log-density that the conditionals say they have: a martingale."""
-    model, condition = subject.model, subject.conditions(_NUM)
+    """Test that draws have the log-density that the conditionals say they have: a martingale."""
+    observation = subject.model.observation
+    condition = subject.conditions(_NUM)
     x = _sample(subject, condition)
-    params = jax.jit(model.conditionals)(subject.variables, x, **condition)
-    _, mean, square = _moments(model.observation, params)
-    excess = model.observation.log_prob(params, x) - mean
+    params = _conditionals(subject, x, condition)
+    _, mean, square = _moments(observation, params)
+    excess = observation.log_prob(params, x) - mean
+    # Each element's excess has mean 0 given those before it, so that the variances add up.
     variance = jnp.maximum(square - mean**2, 0).sum()
-    error = jnp.sqrt(variance) + 1e-5 * (1 + jnp.abs(mean).sum())
+    error = jnp.sqrt(variance) + 1e-5 * (1 + jnp.abs(mean).sum())  # and a float32 sum's
     return [
         at_most(
             "draws follow the density",
@@ -103,21 +106,22 @@ def agreement(subject: Subject) -> list[Law]:
 
 
 def sampler(subject: Subject) -> list[Law]:
-    """The fast sampler draws what full forward passes draw, and completes what it is given."""
-    model, condition = subject.model, subject.conditions(_NUM)
+    """Test that the fast sampler draws what full passes draw, and completes what it is given."""
+    observation = subject.model.observation
+    condition = subject.conditions(_NUM)
     x = _sample(subject, condition)
-    params = jax.jit(model.conditionals)(subject.variables, x, **condition)
-    params = params.reshape(_NUM, -1, params.shape[-1])
-    choose = chain_rule.drawing(model.observation, subject.key)
-    sites = jnp.arange(params.shape[1])
-    again = jax.jit(jax.vmap(choose, in_axes=(0, 1), out_axes=1))(sites, params)
+    params = _conditionals(subject, x, condition)
+    params = params.reshape(_NUM, -1, params.shape[-1])  # [N, *shape, P] -> [N, D, P]
+    choose = drawing(observation, subject.key)
+    choose_all = jax.jit(jax.vmap(choose, in_axes=(0, 1), out_axes=1))
+    again = choose_all(jnp.arange(params.shape[1]), params)  # [N, D]
     difference = np.abs(np.asarray(again).reshape(x.shape) - x)
-    real = model.observation.values is None
-    wrong = (difference > (1e-3 * (1 + np.abs(x)) if real else 0)).sum()
+    # Whole levels must be the same; real numbers differ by rounding.
+    allowed = 1e-3 * (1 + np.abs(x)) if observation.values is None else 0
     return [
         at_most(
             "fast sampling = naive sampling",
-            wrong,
+            (difference > allowed).sum(),
             0,
             "elements that differ",
             f"{x.size} elements of {_NUM} draws, redrawn from a full pass with the same noise.",
@@ -129,61 +133,95 @@ def sampler(subject: Subject) -> list[Law]:
 LAWS = (causality, normalisation, agreement, sampler)
 
 
-def _slopes(subject, sites):
-    """|d (a random mixture of the parameters of each site) / d x|, the largest of 4, [S, D]."""
-    model, key = subject.model, subject.key
-    projection = jax.random.normal(key, (model.observation.num_params,))
+def _conditionals(
+    subject: Subject,
+    x: Any,
+    condition: dict[str, Any],
+) -> jax.Array:
+    """Return the parameters of all conditionals at x, [N, *shape, P]."""
+    return jax.jit(subject.model.conditionals)(subject.variables, x, **condition)
+
+
+def _slopes(subject: Subject, sites: np.ndarray) -> np.ndarray:
+    """Return |d (a random mixture of the parameters of each site) / d x|, [S, D].
+
+    It is the largest of four examples.
+    """
+    model = subject.model
+    dim = math.prod(model.shape)
+    projection = jax.random.normal(subject.key, (model.observation.num_params,))
     condition = subject.conditions(4)
 
     @jax.jit
-    def rows(x, condition):
-        def outputs(x):
+    def slopes_at(x: jax.Array, condition: dict[str, Any]) -> jax.Array:
+        def outputs(x: jax.Array) -> jax.Array:
             params = model.conditionals(subject.variables, x[None], **condition)
-            return params.reshape(-1, params.shape[-1]) @ projection
+            return params.reshape(-1, params.shape[-1]) @ projection  # [D, P] @ [P]
 
-        dim = math.prod(model.shape)
         _, pull = jax.vjp(outputs, x)
-        return jax.lax.map(lambda s: pull(jax.nn.one_hot(s, dim))[0].reshape(-1), sites)
 
-    largest = 0.0
-    for i in range(len(subject.x[:4])):
+        def row(site: jax.Array) -> jax.Array:
+            (slope,) = pull(jax.nn.one_hot(site, dim))
+            return slope.reshape(-1)  # [*shape] -> [D]
+
+        return jax.lax.map(row, jnp.asarray(sites))
+
+    largest = np.zeros((len(sites), dim), np.float32)
+    for i, x in enumerate(subject.x[:4]):
         one = {name: value[i : i + 1] for name, value in condition.items()}
         # A little off the whole numbers, where a table or a rectifier may have a kink.
-        largest = np.maximum(largest, np.abs(rows(subject.x[i] + 0.01, one)))
+        slopes = np.abs(np.asarray(slopes_at(x + 0.01, one)))
+        largest = np.maximum(largest, slopes)
     return largest
 
 
-def _moments(observation, params):
-    """For each element, over its values: sum of p, and the means of log p and of its square."""
-    points, width = observation.grid(params)
+def _moments(observation: Any, params: jax.Array) -> _Moments:
+    """Return for each element, over its values, the sum of p and the means of log p and its square.
+
+    Each is [N, *shape].
+    """
+    points, width = observation.grid(params)  # [V, N, *shape]
     width = jnp.broadcast_to(width, points.shape)
 
-    def add(total, point):
-        log_prob = observation.log_prob(params, point[0])
-        mass = jnp.exp(log_prob) * point[1]
+    def add(
+        moments: _Moments,
+        cell: tuple[jax.Array, jax.Array],
+    ) -> tuple[_Moments, None]:
+        total, mean, square = moments
+        point, size = cell
+        log_prob = observation.log_prob(params, point)
+        mass = jnp.exp(log_prob) * size
         finite = jnp.where(mass > 0, log_prob, 0)  # 0 log 0 = 0
-        return tuple(t + mass * finite**k for k, t in enumerate(total)), None
+        return (total + mass, mean + mass * finite, square + mass * finite**2), None
 
-    zeros = jnp.zeros(points.shape[1:])
-    total, _ = jax.jit(lambda p: jax.lax.scan(add, (zeros,) * 3, p))((points, width))
-    return total
+    @jax.jit
+    def add_all(cells: tuple[jax.Array, jax.Array]) -> _Moments:
+        zeros = jnp.zeros(points.shape[1:])
+        moments, _ = jax.lax.scan(add, (zeros, zeros, zeros), cells)
+        return moments
+
+    return add_all((points, width))
 
 
-def _tail(subject):
-    """The sum over every state of the last elements, given a test example's others."""
-    model, order = subject.model, subject.model.order
-    values, dim = model.observation.values, len(order)
-    num = min(dim, int(math.log(_STATES) / math.log(values) + 1e-9))
+def _tail(subject: Subject) -> Law:
+    """Test the sum over every state of the last elements, given a test example's others."""
+    model = subject.model
+    order = model.order
+    values = model.observation.values
+    num = min(len(order), int(math.log(_STATES) / math.log(values) + 1e-9))
     states = np.array(list(itertools.product(range(values), repeat=num)), np.float32)
-    x = np.repeat(np.asarray(subject.x[:1]).reshape(1, -1), len(states), axis=0)
+    # One example [1, *shape] with its last elements in every state, [states, D].
+    example = np.asarray(subject.x[:1]).reshape(1, -1)
+    x = np.repeat(example, len(states), axis=0)
     x[:, order[-num:]] = states
     one = subject.conditions(1)
     condition = {name: np.repeat(value, len(x), axis=0) for name, value in one.items()}
-    params = jax.jit(model.conditionals)(subject.variables, subject.x[:1], **one)
-    log_prob = np.asarray(model.observation.log_prob(params, subject.x[:1])).reshape(-1)
+    params = _conditionals(subject, subject.x[:1], one)
+    log_prob = np.asarray(model.observation.log_prob(params, subject.x[:1])).reshape(-1)  # [D]
     head = float(log_prob[order[:-num]].sum())
-    x = jnp.asarray(x.reshape(-1, *model.shape))
-    joint = np.asarray(jax.jit(model.log_prob)(subject.variables, x, **condition), np.float64)
+    completed = jnp.asarray(x.reshape(-1, *model.shape))  # [states, *shape]
+    joint = jax.jit(model.log_prob)(subject.variables, completed, **condition)
+    joint = np.asarray(joint, np.float64)
     return at_most(
         "the density sums to 1 over the last elements",
         abs(np.exp(joint - head).sum() - 1),
@@ -193,28 +231,31 @@ def _tail(subject):
     )
 
 
-def _completion(subject):
-    """Known elements are kept."""
-    model, x = subject.model, subject.x[:8]
+def _completion(subject: Subject) -> Law:
+    """Test that known elements are kept."""
+    model = subject.model
+    x = subject.x[:8]
     known = np.zeros(math.prod(model.shape), bool)
     known[model.order[: known.size // 2]] = True
-    known = jnp.asarray(known.reshape(model.shape))
+    mask = jnp.asarray(known.reshape(model.shape))
     complete = jax.jit(model.complete)
-    done = complete(subject.variables, subject.key, x, known, **subject.conditions(8))
+    done = complete(subject.variables, subject.key, x, mask, **subject.conditions(8))
     return at_most(
         "a completion keeps what is known",
-        jnp.abs(jnp.where(known, done - x, 0)).max(),
+        jnp.abs(jnp.where(mask, done - x, 0)).max(),
         0.0,
         "largest difference",
         "The first half of the order given, of 8 test examples.",
     )
 
 
-def _sample(subject, condition):
+def _sample(subject: Subject, condition: dict[str, Any]) -> np.ndarray:
+    """Return draws from the model, [N, *shape]."""
     sample = jax.jit(subject.model.sample, static_argnames="num")
     return np.asarray(sample(subject.variables, subject.key, num=_NUM, **condition))
 
 
 def _describe(model: Any) -> str:
+    """Return the kind of the model's order."""
     ordering = getattr(model, "ordering", None)
     return "raster" if ordering is None else ordering.kind

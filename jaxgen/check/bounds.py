@@ -12,26 +12,28 @@ al., 2015, without intermediate distributions.)
 """
 
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen import distributions
 from jaxgen.check.law import Law, Subject, at_least, at_most
-from jaxgen.distributions import log_mean_exp
+from jaxgen.distributions import log_mean_exp, normal_log_prob
 from jaxgen.evaluation.likelihood import importance_weights
+from jaxgen.typing import Array, Density
 
 _SAMPLES = 500
 _SIGMAS = 5.0  # of a two-sided test: a false alarm once in two million
 
 
 def sampling(subject: Subject) -> list[Law]:
-    """Samples are finite, of the right shape, and in the range of the data."""
+    """Certify that samples are finite, of the right shape, and in the range of the data."""
     sample = jax.jit(subject.model.sample, static_argnames="num")
     condition = subject.conditions(64)
     x = np.asarray(sample(subject.variables, subject.key, num=64, **condition))
-    low, high = getattr(subject.model, "observation", subject.model).range
+    space = getattr(subject.model, "observation", subject.model)
+    low, high = getattr(space, "range", (-np.inf, np.inf))
     outside = np.sum(~np.isfinite(x) | (x < low) | (x > high))
     wrong_shape = x.shape != (64, *subject.x.shape[1:])
     return [
@@ -46,12 +48,13 @@ def sampling(subject: Subject) -> list[Law]:
 
 
 def observation(subject: Subject) -> list[Law]:
-    """p(x | z) is a distribution at the decoder's real outputs."""
+    """Certify that p(x | z) is a distribution at the decoder's real outputs."""
     model = subject.model
-    z = jax.random.normal(subject.key, (8, model.latent_dim))
-    params = model.decoder.apply(subject.variables["decoder"], z)
+    z = model.latents(subject.key, 8)
+    params = model.decoder_outputs(subject.variables, z, **subject.conditions(8))
     points, width = model.observation.grid(params)
-    total = (jnp.exp(model.observation.log_prob(params[None], points)) * width).sum(axis=0)
+    density = jnp.exp(model.observation.log_prob(params[None], points))  # [V, 8, *shape]
+    total = (density * width).sum(axis=0)
     return [
         at_most(
             "p(x | z) sums to 1",
@@ -64,21 +67,27 @@ def observation(subject: Subject) -> list[Law]:
 
 
 def agreement(subject: Subject) -> list[Law]:
-    """Draws from p(x | z) have the mean log-likelihood that its density says they have."""
-    model, num = subject.model, 100
+    """Certify that draws from p(x | z) have the mean log-likelihood that its density gives."""
+    model = subject.model
+    num = 100
     latent_key, pixel_key = jax.random.split(subject.key)
-    z = jax.random.normal(latent_key, (8, model.latent_dim))
-    params = model.decoder.apply(subject.variables["decoder"], z)
+    z = model.latents(latent_key, 8)
+    params = model.decoder_outputs(subject.variables, z, **subject.conditions(8))
+
+    # Its mean and variance, by the sum over all values [V, 8, *shape].
     points, width = model.observation.grid(params)
     log_prob = model.observation.log_prob(params[None], points)
     mass = jnp.exp(log_prob) * width
     finite = jnp.where(mass > 0, log_prob, 0)  # 0 log 0 = 0
     mean = (mass * finite).sum(axis=0)
     variance = ((mass * finite**2).sum(axis=0) - mean**2).sum() / num
-    draw = jax.vmap(
-        lambda key: model.observation.log_prob(params, model.observation.sample(params, key))
-    )
-    drawn = draw(jax.random.split(pixel_key, num)).mean(axis=0)
+
+    def log_prob_of_draw(key: jax.Array) -> jax.Array:
+        x = model.observation.sample(params, key)
+        return model.observation.log_prob(params, x)
+
+    keys = jax.random.split(pixel_key, num)
+    drawn = jax.vmap(log_prob_of_draw)(keys).mean(axis=0)
     error = jnp.sqrt(jnp.maximum(variance, 0)) + 1e-5 * (1 + jnp.abs(mean).sum())
     return [
         at_most(
@@ -92,15 +101,21 @@ def agreement(subject: Subject) -> list[Law]:
 
 
 def divergence(subject: Subject) -> list[Law]:
-    """The closed-form KL is the mean of log q(z | x) - log p(z) over draws from q."""
-    model, num = subject.model, 4000
+    """Certify that the closed-form KL is the mean of log q(z | x) - log p(z) over draws from q."""
+    model = subject.model
+    num = 4000
     x = subject.x[:16]
-    mean, log_std = model.posterior(subject.variables, x)
-    z = mean + jnp.exp(log_std) * jax.random.normal(subject.key, (num, *mean.shape))
+    given = subject.conditions(len(x))
+    mean, log_std = model.posterior(subject.variables, x, **given)
+    noise = jax.random.normal(subject.key, (num, *mean.shape))  # [draws, 16, Z]
+    std = jnp.exp(log_std)
+    z = mean[None] + std[None] * noise
     zero = jnp.zeros(())
-    ratio = distributions.normal_log_prob(z, mean, log_std)
-    ratio = (ratio - distributions.normal_log_prob(z, zero, zero)).sum(axis=-1)
-    closed = model.terms(subject.variables, x, subject.key).kl.sum(axis=-1)
+    log_posterior = normal_log_prob(z, mean[None], log_std[None])
+    log_ratio = log_posterior - normal_log_prob(z, zero, zero)
+    ratio = log_ratio.sum(axis=-1)  # [draws, 16]
+    terms = model.terms(subject.variables, x, subject.key, **given)
+    closed = terms.kl.sum(axis=-1)
     error = jnp.maximum(ratio.std(axis=0) / num**0.5, 1e-5 * (1 + closed))
     return [
         at_most(
@@ -121,14 +136,20 @@ def divergence(subject: Subject) -> list[Law]:
 
 
 def estimators(subject: Subject) -> list[Law]:
-    """`log_weights` and `elbo`, with its closed-form KL, are of one and the same bound."""
-    model, num, chunk, x = subject.model, 2000, 50, subject.x[:16]
+    """Certify that `log_weights` and `elbo`, with its closed-form KL, are of the same bound."""
+    model = subject.model
+    num = 2000
+    chunk = 50
+    x = subject.x[:16]
+    given = subject.conditions(len(x))
     weights = _weights(subject, x, num)
-    closed = jax.jit(lambda v, keys: jax.lax.map(lambda k: model.elbo(v, x, k, chunk), keys))
-    elbo = closed(
-        subject.variables, jax.random.split(jax.random.fold_in(subject.key, 1), num // chunk)
-    )
-    elbo = elbo.mean(axis=0)
+
+    @jax.jit
+    def closed(variables: Any, keys: jax.Array) -> jax.Array:
+        return jax.lax.map(lambda key: model.elbo(variables, x, key, chunk, **given), keys)
+
+    keys = jax.random.split(jax.random.fold_in(subject.key, 1), num // chunk)
+    elbo = closed(subject.variables, keys).mean(axis=0)
     error = jnp.maximum(2**0.5 * weights.std(axis=0) / num**0.5, 1e-5 * (1 + jnp.abs(elbo)))
     return [
         at_most(
@@ -142,34 +163,38 @@ def estimators(subject: Subject) -> list[Law]:
 
 
 def monotonicity(subject: Subject) -> list[Law]:
-    """ELBO = L_1 <= L_5 <= L_50 <= L_500, example by example, over the same draws."""
+    """Certify ELBO = L_1 <= L_5 <= L_50 <= L_500 example by example, over the same draws."""
     weights = _weights(subject, subject.x)
     bounds = [_nested(weights, k) for k in (1, 5, 50, _SAMPLES)]
     steps = jnp.stack([high - low for low, high in pairwise(bounds)])
     scale = 1e-6 * jnp.abs(bounds[0]).max() + 1e-5  # float32 sums over many elements
+    means = ", ".join(f"{float(bound.mean()):.3f}" for bound in bounds)
     return [
         at_least(
             "ELBO <= IWAE-5 <= IWAE-50 <= IWAE-500",
             steps.min(),
             -float(scale),
             "nats",
-            f"The smallest step over {len(subject.x)} examples (Jensen, for every draw). Means: "
-            + ", ".join(f"{float(bound.mean()):.3f}" for bound in bounds)
-            + ".",
+            f"The smallest step over {len(subject.x)} examples (Jensen, for every draw). "
+            f"Means: {means}.",
         )
     ]
 
 
 def bracket(subject: Subject) -> list[Law]:
-    """The truth lies between a lower and an upper bound, on data simulated from the model."""
-    model, num = subject.model, 200
+    """Certify that the truth lies between two bounds, on data simulated from the model."""
+    model = subject.model
+    num = 200
     latent_key, pixel_key, draw_key = jax.random.split(subject.key, 3)
-    z = jax.random.normal(latent_key, (num, model.latent_dim))
-    params = model.decoder.apply(subject.variables["decoder"], z)
+    z = model.latents(latent_key, num)
+    given = subject.conditions(num)
+    params = model.decoder_outputs(subject.variables, z, **given)
     x = model.observation.sample(params, pixel_key)
-    low_weights = _weights(Subject(subject.experiment, subject.variables, x, draw_key), x)
-    mean, log_std = model.posterior(subject.variables, x)
-    exact = model.log_weight(subject.variables, x, z[None], mean, log_std)
+
+    simulated = Subject(subject.experiment, subject.variables, x, draw_key, given)
+    low_weights = _weights(simulated, x)  # [S, num]
+    mean, log_std = model.posterior(subject.variables, x, **given)
+    exact = model.log_weight(subject.variables, x, z[None], mean, log_std, **given)  # [1, num]
     lower = log_mean_exp(low_weights)
     upper = log_mean_exp(jnp.concatenate([exact, low_weights[1:]]))
     error = float((upper - lower).std() / num**0.5)
@@ -183,27 +208,34 @@ def bracket(subject: Subject) -> list[Law]:
             f"{float(lower.mean()):.3f} and {float(upper.mean()):.3f} on average.",
         )
     ]
-    if hasattr(model, "log_prob"):
-        laws += _exact(subject, x, lower, upper)
+    if isinstance(model, Density):
+        truth = model.log_prob(subject.variables, x, **given)
+        laws += _exact(truth, lower, upper)
     return laws
 
 
-def _exact(subject, x, lower, upper):
-    """Where log p(x) is known: it lies inside the bracket."""
-    truth = subject.model.log_prob(subject.variables, x)
+def _exact(truth: Array, lower: Array, upper: Array) -> list[Law]:
+    """Certify that a known log p(x), [B], lies inside the bracket."""
+    gaps = {"IWAE-500 <= log p(x)": truth - lower, "log p(x) <= upper": upper - truth}
     laws = []
-    for law, gap in (("IWAE-500 <= log p(x)", truth - lower), ("log p(x) <= upper", upper - truth)):
-        error = float(gap.std() / len(x) ** 0.5) + 1e-5
+    for law, gap in gaps.items():
+        error = float(gap.std() / len(truth) ** 0.5) + 1e-5
         meaning = "Against the closed form, mean over examples drawn from the model."
         laws.append(at_least(law, gap.mean(), -_SIGMAS * error, "nats", meaning))
     return laws
 
 
-def _weights(subject, x, num=_SAMPLES):
+def _weights(subject: Subject, x: Array, num: int = _SAMPLES) -> jax.Array:
+    """Return log importance weights of `num` draws for each example, [num, B]."""
     compiled = jax.jit(importance_weights, static_argnums=(0, 4))
-    return compiled(subject.model, subject.variables, x, subject.key, num)
+    given = subject.conditions(len(x))
+    return compiled(subject.model, subject.variables, x, subject.key, num, **given)
 
 
-def _nested(weights, k):
-    """The mean of L_k over groups of k draws, [B]; groups of a larger k hold whole smaller ones."""
-    return log_mean_exp(weights.reshape(-1, k, weights.shape[1]), axis=1).mean(axis=0)
+def _nested(weights: jax.Array, k: int) -> jax.Array:
+    """Return the mean of L_k over groups of k draws, [B].
+
+    The groups of a larger k are made of whole groups of a smaller one.
+    """
+    groups = weights.reshape(-1, k, weights.shape[1])  # [S, B] -> [S / k, k, B]
+    return log_mean_exp(groups, axis=1).mean(axis=0)

@@ -5,16 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.autoregressive import chain_rule
 from jaxgen.experiment import Experiment
-from jaxgen.train import Key, Variables
+from jaxgen.fields import conditions, repeated, target
+from jaxgen.typing import Key, Variables
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a law is tested on.
+    """A model at its real configuration, with examples: what a law is tested on.
 
     Attributes:
       experiment: the model at its real configuration, and its training settings.
@@ -37,13 +38,16 @@ class Subject:
 
     @property
     def batch(self) -> dict[str, Any]:
-        """The examples as a loss takes them."""
-        return {**self.fields, "image": self.x}
+        """The examples, as a loss takes them."""
+        return {**self.fields, target(self.model): self.x}
 
     def conditions(self, num: int) -> dict[str, Any]:
-        """What the model is conditioned on, for `num` examples: those of the first ones, again."""
-        found = chain_rule.conditions(self.model, self.fields)
-        return {name: np.resize(value, (num, *value.shape[1:])) for name, value in found.items()}
+        """Return what the model is conditioned on, for `num` examples.
+
+        It is that of the first examples, again and again.
+        """
+        found = conditions(self.model, self.fields)
+        return repeated(found, num)
 
 
 class Law(NamedTuple):
@@ -67,24 +71,29 @@ class Law(NamedTuple):
 
 
 def at_most(law: str, figure: Any, bound: float | int, unit: str, meaning: str) -> Law:
-    """Holds if figure <= bound; a figure that is not finite fails."""
-    figure = float(figure)
-    return Law(law, figure, bound, bool(np.isfinite(figure) and figure <= bound), unit, meaning)
+    """Return a law that holds if figure <= bound; a figure that is not finite fails."""
+    number = float(figure)
+    passed = bool(np.isfinite(number) and number <= bound)
+    return Law(law, number, bound, passed, unit, meaning)
 
 
 def at_least(law: str, figure: Any, bound: float | int, unit: str, meaning: str) -> Law:
-    """Holds if figure >= bound; a figure that is not finite fails."""
-    figure = float(figure)
-    return Law(law, figure, bound, bool(np.isfinite(figure) and figure >= bound), unit, meaning)
+    """Return a law that holds if figure >= bound; a figure that is not finite fails."""
+    number = float(figure)
+    passed = bool(np.isfinite(number) and number >= bound)
+    return Law(law, number, bound, passed, unit, meaning)
 
 
 def largest_difference(a: Any, b: Any) -> float:
-    """The largest absolute difference of two trees of arrays; keys compare by their data."""
+    """Return the largest absolute difference of two trees of arrays; keys compare by their data."""
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     return max((_difference(x, y) for x, y in pairs), default=0.0)
 
 
-def _difference(x, y):
-    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-        x, y = jax.random.key_data(x), jax.random.key_data(y)
-    return float(np.max(np.abs(np.asarray(x, np.float64) - np.asarray(y, np.float64)), initial=0))
+def _difference(x: Any, y: Any) -> float:
+    """Return the largest absolute difference of two arrays, 0 for empty ones."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        x = jax.random.key_data(x)
+        y = jax.random.key_data(y)
+    difference = np.asarray(x, np.float64) - np.asarray(y, np.float64)
+    return float(np.max(np.abs(difference), initial=0))

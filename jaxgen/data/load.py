@@ -1,21 +1,26 @@
-"""From a name to a data set: which reader, which splits, and whether the transform fits."""
+"""From a name to a data set: the reader that opens it, and the flags that it takes."""
 
 import functools
-import math
+import importlib
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
-from jaxgen.data import synthetic, tones
+from jaxgen.console import note
 from jaxgen.data.config import Data
 from jaxgen.data.dataset import Dataset
-from jaxgen.data.labels import keep_labels
+from jaxgen.data.readers import sound_file, synthetic
+from jaxgen.data.readers.walk import walk
 from jaxgen.data.split import Source
-from jaxgen.data.transform import check_transform
 from jaxgen.errors import ConfigError, DataError
 
 EMBEDDED = ("digits", *synthetic.SETS, "tones")  # these win over a path of that name
+_SET_NAME = re.compile(r"[a-z]\w*(:[\d.*]+)?", re.ASCII)  # of TFDS, without a configuration
+_FROM_PYTHON = {  # the first part of a name that leads back to no values
+    "arrays": "arrays given from Python, of which a run keeps the hashes alone",
+    "unpaired": "two sources joined in Python, to be joined again by unpaired_datasets",
+}
 
 
 @functools.cache
@@ -29,81 +34,111 @@ def load(config: Data) -> Dataset:
     try:
         source = read(config)
     except OSError as error:  # of the path: too long a name, no permission
-        raise DataError(f"--data.name {config.name[:200]}: {error.strerror}") from error
-    check_transform(config.name, config.transform, config.threshold, source.levels)
-    parts = {"train": tuple(config.train_on.split("+"))}
-    splits = {
-        name: source.split(name, parts.get(name, (name,)))
-        for name in ("train", "validation", "test")
-    }
-    if config.labels is not None:
-        splits["train"] = keep_labels(splits["train"], config.labels, source.num_classes)
-    return Dataset(
-        config=config,
-        shape=source.shape,
-        levels=source.levels,
-        num_classes=source.num_classes,
-        entropy=_prepared_entropy(config, source),
-        splits=MappingProxyType(splits),
-        context_shape=source.context_shape,
-        sample_rate=source.sample_rate,
-    )
+        where = error.filename or config.name[:200]
+        raise DataError(f"--data.name {where}: {error.strerror}") from error
+    return Dataset.of(config, source)
 
 
 def resolved(config: Data) -> Data:
-    """The same data from any working directory: paths that are there become absolute."""
-    path = Path(os.path.expanduser(config.name))  # Path's own raises for an unknown user
-    name = str(path.resolve()) if path.exists() and config.name not in EMBEDDED else config.name
-    directory = config.dir and str(Path(os.path.expanduser(config.dir)).resolve())
+    """Return the same data from any working directory: paths that are there become absolute."""
+    name = config.name
+    embedded = name in EMBEDDED or _given_in_python(name)
+    path = None if embedded else _path_of(name, config.dir)
+    if path is not None:
+        name = str(path.resolve())
+    directory = config.dir
+    if directory:
+        directory = str(Path(os.path.expanduser(directory)).resolve())
     return replace(config, name=name, dir=directory)
 
 
 def read(config: Data) -> Source:
-    """Open a data set with the reader that its name asks for; each reader is imported on use."""
-    path = Path(os.path.expanduser(config.name))
-    embedded = config.name in EMBEDDED
-    sound = not embedded and _holds_sound(path)
-    if config.length is not None and not sound:
+    """Open a data set with the reader that its name asks for; each reader is imported on use.
+
+    Raises:
+      ConfigError: a flag that is for other readers.
+      DataError: it is missing or damaged.
+    """
+    reader = reader_of(config.name, config.dir)
+    if reader == "tfds" and Path(config.name).exists():
+        note(f"--data.name {config.name} is the set of TFDS; ./{config.name} is the path")
+    _require_flags_of(reader, config)
+    if reader == "tfds" and config.name.startswith(("/", ".", "~")):
+        raise DataError(f"--data.name {config.name}: no such file or folder")
+    return importlib.import_module(f"jaxgen.data.readers.{reader}").read(config)
+
+
+def reader_of(name: str, directory: str | None = None) -> str:
+    """Return which file of `readers` opens a data set of this name.
+
+    Args:
+      name: as in `Data.name`.
+      directory: of prepared TFDS sets.
+
+    Raises:
+      DataError: the name is that of arrays which only the program had that gave them.
+    """
+    if name in synthetic.SETS:
+        return "synthetic"
+    if name in EMBEDDED:
+        return name
+    if _given_in_python(name):
+        why = _FROM_PYTHON[name.partition(":")[0]]
+        raise DataError(
+            f"--data.name {name}: {why}.\nTry from Python: jaxgen.load(folder, data=...)"
+        )
+    path = _path_of(name, directory)
+    if path is None:
+        return "tfds"
+    if path.is_dir():
+        return _reader_of_folder(path)
+    readers = {".npz": "arrays", **dict.fromkeys(sound_file.SUFFIXES, "wav")}
+    return readers.get(path.suffix.lower(), "idx")
+
+
+def _path_of(name: str, directory: str | None) -> Path | None:
+    """Return the path that a name means, None if it means a set of TFDS.
+
+    A bare name that TFDS knows is that set, also where a file or a folder has the same name; a
+    name with a slash is a path if that is there.
+    """
+    path = Path(os.path.expanduser(name))  # Path's own raises for an unknown user
+    if not path.exists():
+        return None
+    if _SET_NAME.fullmatch(name):
+        prepare = importlib.import_module("jaxgen.data.readers.prepare")
+        if prepare.is_known(name, directory):
+            return None
+    return path
+
+
+def _reader_of_folder(path: Path) -> str:
+    """Return which reader opens a folder: that of the kind of which it holds most files."""
+    image_file = importlib.import_module("jaxgen.data.readers.image_file")
+    found = walk(path)
+    if any("idx3-ubyte" in file.name for file in found.files if file.parent == path):
+        return "idx"
+    num_images = len(found.chosen(image_file.suffixes()))
+    if len(found.chosen(sound_file.SUFFIXES)) > num_images:
+        return "wav"
+    if num_images == 0 and any("idx3-ubyte" in file.name for file in found.files):
+        return "idx"
+    return "folder"
+
+
+def _require_flags_of(reader: str, config: Data) -> None:
+    """Raise ConfigError for a flag that this reader does not take."""
+    if config.length is not None and reader != "wav":
         raise ConfigError(
             f"--data.length {config.length} is for WAV files, and {config.name!r} is none"
         )
-    if not (embedded or sound) and path.is_dir() and not list(path.glob("*idx3-ubyte*")):
-        from jaxgen.data import folder
-
-        return folder.read(config)
-    files = not embedded and path.exists()
-    if config.image_size is not None and (embedded or files):
+    if config.image_size is not None and reader not in ("folder", "tfds"):
         raise ConfigError(
             f"--data.image-size {config.image_size} is for folders of images and images of TFDS, "
             f"and {config.name!r} is neither"
         )
-    if sound:
-        from jaxgen.data import wav
-
-        return wav.read(config)
-    if config.name in synthetic.SETS:
-        return synthetic.read(config)
-    if config.name == "tones":
-        return tones.read(config)
-    if files:
-        from jaxgen.data import idx
-
-        return idx.read(config)
-    if config.name.startswith(("/", ".", "~")):
-        raise DataError(f"--data.name {config.name}: no such file or folder")
-    from jaxgen.data import tfds
-
-    return tfds.read(config)
 
 
-def _holds_sound(path: Path) -> bool:
-    """Whether it is a WAV file, or a folder with one in it or below."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return any(file.suffix.lower() == ".wav" and file.is_file() for file in files)
-
-
-def _prepared_entropy(config: Data, source: Source) -> float | None:
-    if source.entropy is None or config.transform != "dequantise":
-        return source.entropy
-    # On a cell of side 1 / levels the density is levels^D times the probability.
-    return source.entropy - math.prod(source.shape) * math.log(source.levels)
+def _given_in_python(name: str) -> bool:
+    """Return whether it is the name of a data set that was made of arrays in a program."""
+    return name.partition(":")[0] in _FROM_PYTHON

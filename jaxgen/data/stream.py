@@ -4,6 +4,7 @@ import queue
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -32,11 +33,12 @@ def stream(
     Raises:
       DataError: what the thread met, raised here. Closing the generator ends the thread.
     """
-    items: queue.SimpleQueue = queue.SimpleQueue()
+    items: queue.SimpleQueue[Any] = queue.SimpleQueue()
     free = threading.Semaphore(prefetch)  # a bounded queue's put could not be woken by `close`
     stop = threading.Event()
 
     def fill() -> None:
+        """Put the batches into the queue until the plan ends or the reader has gone."""
         try:
             for start, num_steps in plan:
                 free.acquire()

@@ -20,6 +20,7 @@ Score" (arXiv 1801.01973).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, final
 
 import flax.linen as nn
 import jax
@@ -31,12 +32,14 @@ from jaxtyping import Float, Int
 
 from jaxgen.data import batch_indices
 from jaxgen.data.split import content_hash
+from jaxgen.errors import DataError
 from jaxgen.evaluation.features import Extractor
-from jaxgen.evaluation.likelihood import per_example
+from jaxgen.evaluation.per_example import per_example
+from jaxgen.experiment.optimizer import Optimizer
+from jaxgen.fields import IMAGE, UNKNOWN
 from jaxgen.nn import Downsample, activation
-from jaxgen.optimizer import Optimizer
-from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables, init_state, train_step
-from jaxgen.typing import Array
+from jaxgen.step import Player, TrainState, init_state, train_step
+from jaxgen.typing import Array, Batch, Key, Metrics, Mutated, Variables
 
 NUM_FEATURES = 64
 STEPS = 2000
@@ -62,15 +65,17 @@ class Network(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ..."]) -> tuple[Float[Array, "b f"], Float[Array, "b k"]]:
-        """Features and logits."""
+        """Return features and logits."""
         if self.widths:
             x = Downsample(self.widths, activation="relu")(x)
         x = x.reshape(x.shape[0], -1)
+        elu = activation("elu")
         for width in (*self.hidden, self.num_features):
-            x = activation("elu")(nn.Dense(width)(x))
+            x = elu(nn.Dense(width)(x))
         return x, nn.Dense(self.num_classes)(x)
 
 
+@final
 @dataclass(frozen=True)
 class Classifier:
     """A model of p(y | x).
@@ -89,33 +94,42 @@ class Classifier:
     std: float = 1.0
 
     def init(self, key: Key) -> Variables:
-        """Fresh variables {'classifier'}."""
+        """Return fresh variables {'classifier'}."""
         return {"classifier": self.network.init(key, jnp.zeros((1, *self.shape)))}
 
     def players(self, tx: optax.GradientTransformation) -> tuple[Player, ...]:
-        """One player."""
+        """Return the one player."""
         return (Player("classifier", ("classifier",), self.classifier_loss, tx),)
 
     def classifier_loss(
         self, variables: Variables, batch: Batch, key: Key
-    ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """-E log p(y | x), and the share of examples whose class is found."""
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return -E log p(y | x), and the share of examples whose class is found.
+
+        Both are means over the examples of a known class, and 0 without any.
+        """
         del key  # nothing is drawn
-        _, log_posterior = self.features(variables, batch["image"])
+        _, log_posterior = self.features(variables, batch[IMAGE])  # [B, K]
         label = batch["label"].astype(jnp.int32)
-        found = (log_posterior.argmax(axis=-1) == label).astype(jnp.float32)
-        loss = -jnp.take_along_axis(log_posterior, label[:, None], axis=-1).mean()
-        return loss, ({"accuracy": found.mean()}, {})
+        known = label != UNKNOWN
+        num = jnp.maximum(known.sum(), 1)
+        found = known & (log_posterior.argmax(axis=-1) == label)
+        index = jnp.maximum(label, 0)  # -1 would be the last class
+        of_label = jnp.take_along_axis(log_posterior, index[:, None], axis=-1)[:, 0]
+        loss = -jnp.where(known, of_label, 0.0).sum() / num
+        return loss, ({"accuracy": found.sum() / num}, {})
 
     def features(
         self, variables: Variables, x: Float[Array, "b ..."]
     ) -> tuple[Float[Array, "b f"], Float[Array, "b k"]]:
-        """The last hidden layer, and log p(y | x)."""
+        """Return the last hidden layer, and log p(y | x)."""
         x = (x - self.mean) / self.std
-        features, logits = self.network.apply(variables["classifier"], x)
+        outputs: Any = self.network.apply(variables["classifier"], x)
+        features, logits = outputs
         return features, jax.nn.log_softmax(logits)
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A classifier with its parameters.
@@ -134,22 +148,27 @@ class Trained:
 
     @property
     def sha256(self) -> str:
-        """Of the parameters."""
+        """The checksum of the parameters."""
         return content_hash(parameters(self.variables))
 
     def extractor(self) -> Extractor:
-        """Its features, with all that is known of it."""
+        """Return its features, with all that is known of it."""
         description = (
             f"{self.model.network.num_features} features of a classifier trained on {self.source}, "
             f"test accuracy {self.accuracy:.4f}, sha256 {self.sha256[:8]}"
         )
-        return Extractor(description, partial(jax.jit(self.model.features), self.variables))
+        features = jax.jit(self.model.features)
+        return Extractor(description, partial(features, self.variables))
 
 
 def build(
-    shape: tuple[int, ...], num_classes: int, *, mean: float = 0.0, std: float = 1.0
+    shape: tuple[int, ...],
+    num_classes: int,
+    *,
+    mean: float = 0.0,
+    std: float = 1.0,
 ) -> Classifier:
-    """An MLP for vectors and small images, convolutions for images of side 16 or more."""
+    """Build an MLP for vectors and small images, convolutions for images of side 16 or more."""
     if len(shape) == 3 and min(shape[:2]) >= _SMALLEST_IMAGE:
         network = Network((16, 32, 64), (), NUM_FEATURES, num_classes)
     else:
@@ -158,10 +177,11 @@ def build(
 
 
 def for_examples(x: Float[Array, "n ..."], num_classes: int) -> Classifier:
-    """The classifier for training examples like x, standardised by their mean and deviation."""
+    """Build the classifier for training examples like x, standardised by mean and deviation."""
     x = np.asarray(x)
+    mean = float(x.mean(dtype=np.float64))
     std = float(x.std(dtype=np.float64)) or 1.0  # of constant examples
-    return build(x.shape[1:], num_classes, mean=float(x.mean(dtype=np.float64)), std=std)
+    return build(x.shape[1:], num_classes, mean=mean, std=std)
 
 
 def fit(
@@ -172,17 +192,21 @@ def fit(
     steps: int = STEPS,
     seed: int = 0,
 ) -> Variables:
-    """Trains on examples x with labels 0 .. K-1; a function of its arguments alone."""
+    """Train on examples x with labels 0 .. K-1; a function of its arguments alone.
+
+    Examples of no known class (-1) are left out. Raises DataError where there are no others.
+    """
+    x, label = _of_known_class(x, label)
     players = model.players(_OPTIMIZER.build(steps))
 
-    def fresh(key):
+    def fresh(key: Key) -> TrainState:
         return init_state(key, model.init(key), players)
 
     state = jax.jit(fresh)(jax.random.key(seed))
     step = jax.jit(partial(train_step, players), donate_argnums=0)
     for number in range(steps):
         chosen = batch_indices(seed, number, _BATCH_SIZE, len(x))
-        state, _ = step(state, {"image": x[chosen], "label": label[chosen]})
+        state, _ = step(state, {IMAGE: x[chosen], "label": label[chosen]})
     return state.variables
 
 
@@ -195,52 +219,69 @@ def train(
     steps: int = STEPS,
     seed: int = 0,
 ) -> Trained:
-    """Fits the model to one split and measures it on the other, each with 'image' and 'label'."""
-    variables = fit(model, train["image"], train["label"], steps=steps, seed=seed)
-    share = accuracy(model, variables, test["image"], test["label"])
+    """Fit the model to one split and measure it on the other, each with 'image' and 'label'."""
+    variables = fit(model, train[IMAGE], train["label"], steps=steps, seed=seed)
+    share = accuracy(model, variables, test[IMAGE], test["label"])
     return Trained(model, variables, share, source)
 
 
 def accuracy(
-    model: Classifier, variables: Variables, x: Float[Array, "n ..."], label: Int[Array, " n"]
+    model: Classifier,
+    variables: Variables,
+    x: Float[Array, "n ..."],
+    label: Int[Array, " n"],
 ) -> float:
-    """The share of examples whose most probable class is theirs."""
+    """Return the share of examples whose most probable class is theirs, of those of a known class.
+
+    Raises DataError where there is none.
+    """
+    x, label = _of_known_class(x, label)
     features = jax.jit(model.features)
 
-    def most_probable(x, key):
+    def most_probable(x: Array, key: Key) -> dict[str, jax.Array]:
         del key  # nothing is drawn
-        return {"label": features(variables, x)[1].argmax(axis=-1)}
+        _, log_posterior = features(variables, x)
+        return {"label": log_posterior.argmax(axis=-1)}
 
-    return float((per_example(most_probable, x, jax.random.key(0))["label"] == label).mean())
+    found = per_example(most_probable, x, jax.random.key(0))
+    return float((found["label"] == label).mean())
+
+
+def _of_known_class(x: Array, label: Array) -> tuple[Array, Array]:
+    """Return the examples whose class is known, and their labels. Raises DataError without any."""
+    known = np.asarray(label) != UNKNOWN
+    if not known.any():
+        raise DataError(f"label: none of {len(label)} examples has a known class, expected some")
+    return x[known], label[known]
 
 
 def parameters(variables: Variables) -> dict[str, np.ndarray]:
-    """{path: array} of the variables."""
+    """Return the variables as {path: array}."""
     return {name: np.asarray(x) for name, x in flatten_dict(variables, sep="/").items()}
 
 
 def variables_of(arrays: Mapping[str, np.ndarray]) -> Variables:
-    """The inverse of `parameters`."""
+    """Return the variables that `parameters` took apart."""
     return unflatten_dict(dict(arrays), sep="/")
 
 
 def classifier_score(
     log_posterior: Float[Array, "n k"], num_splits: int = 10
 ) -> tuple[float, float]:
-    """The score, as is the custom, of parts of the samples in their order.
+    """Return the score, as is the custom, of parts of the samples in their order.
 
     Returns:
       The mean over the parts and their (population) standard deviation.
     """
-    parts = np.array_split(
-        np.asarray(log_posterior, np.float64), min(num_splits, len(log_posterior))
-    )
+    log_posterior = np.asarray(log_posterior, np.float64)
+    num_parts = min(num_splits, len(log_posterior))
+    parts = np.array_split(log_posterior, num_parts)
     scores = [np.exp(_mutual_information(part)) for part in parts]
     return float(np.mean(scores)), float(np.std(scores))
 
 
-def _mutual_information(log_posterior):
-    """E KL(p(y | x) || p(y)) in nats; a class of probability 0 adds nothing."""
+def _mutual_information(log_posterior: np.ndarray) -> float:
+    """Return E KL(p(y | x) || p(y)) in nats; a class of probability 0 adds nothing."""
     posterior = np.exp(log_posterior)
     marginal = posterior.mean(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):

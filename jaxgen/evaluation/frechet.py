@@ -9,15 +9,26 @@ the square of the Wasserstein-2 distance between N(m_1, S_1) and N(m_2, S_2). It
 moments, whatever else differs; and its estimate from N examples is too large by about 1/N, so that
 numbers compare at equal N only, beside that of data against data.
 
+A covariance computed from N features and a root taken of its eigenvalues lose half of the digits,
+and near 0, or where there are fewer examples than features, all of them. No covariance is formed
+here. With factors R of S = R^T R, which are the triangle of the centred features' QR
+decomposition, Tr (S_1 S_2)^(1/2) is the nuclear norm of R_1 R_2^T = U s V^T, and
+
+    Tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2)) = min over orthogonal Q of |R_1 - Q R_2|^2,    at Q = U V^T,
+
+a sum of squares in which nothing cancels: of two equal sets it is 0 to the last digit.
+
 Heusel et al., 2017, "GANs trained by a two time-scale update rule converge to a local Nash
 equilibrium" (arXiv 1706.08500); Dowson & Landau, 1982, "The Frechet distance between multivariate
-normal distributions"; the bias: Chong & Forsyth, 2020, "Effectively unbiased FID and Inception
-Score and where to find them" (arXiv 1911.07023). Moments of several batches: Chan, Golub & LeVeque,
-1983, "Algorithms for computing the sample variance: analysis and recommendations".
+normal distributions"; the minimum: Bhatia, Jain & Lim, 2019, "On the Bures-Wasserstein distance
+between positive definite matrices" (arXiv 1712.01504), theorem 1; the bias: Chong & Forsyth, 2020,
+"Effectively unbiased FID and Inception Score and where to find them" (arXiv 1911.07023). Moments of
+several batches: Chan, Golub & LeVeque, 1983, "Algorithms for computing the sample variance:
+analysis and recommendations".
 
 *Differs from the paper:* the features are any, hence the plain name: FID is this distance with the
-features of one Inception network. The root is taken of the symmetric S_1^(1/2) S_2 S_1^(1/2), which
-has the eigenvalues of S_1 S_2 and no imaginary part to be dropped.
+features of one Inception network. Its code takes the root of S_1 S_2, drops its imaginary part and
+adds 1e-6 to the covariances where there is none.
 """
 
 from collections.abc import Iterable
@@ -30,47 +41,61 @@ from jaxtyping import Float
 from jaxgen.errors import ConfigError
 from jaxgen.typing import Array
 
-_RIDGE = 1e-6  # added to the covariances where the root is not finite, as in the authors' code
-
 
 class Moments(NamedTuple):
-    """What the distance needs of a set of features, in float64.
+    """The moments of a set of features that the distance needs, in float64.
 
     Attributes:
       num: how many examples.
       mean: [F].
-      scatter: [F, F], the sum over examples of (x - mean) (x - mean)^T.
+      factor: [R, F], R at most the least of the examples and F; factor^T factor is the scatter.
     """
 
     num: int
     mean: Float[np.ndarray, " f"]
-    scatter: Float[np.ndarray, "f f"]
+    factor: Float[np.ndarray, "r f"]
+
+    @property
+    def scatter(self) -> Float[np.ndarray, "f f"]:
+        """The sum over examples of (x - mean) (x - mean)^T."""
+        return self.factor.T @ self.factor
 
     @property
     def covariance(self) -> Float[np.ndarray, "f f"]:
         """The unbiased estimate, scatter / (num - 1). Raises ConfigError for a single example."""
+        return self.scatter / self._freedom
+
+    @property
+    def root(self) -> Float[np.ndarray, "r f"]:
+        """R of the covariance R^T R. Raises ConfigError for a single example."""
+        return self.factor / np.sqrt(self._freedom)
+
+    @property
+    def _freedom(self) -> int:
         if self.num < 2:
             raise ConfigError(f"a covariance of {self.num} example: expected 2 or more")
-        return self.scatter / (self.num - 1)
+        return self.num - 1
 
 
 def moments(features: Float[Array, "n f"]) -> Moments:
-    """The moments of one batch."""
+    """Return the moments of one batch."""
     features = np.asarray(features, np.float64)
-    mean = features.mean(axis=0)
-    centred = features - mean
-    return Moments(len(features), mean, centred.T @ centred)
+    origin = features[0]  # far from 0 the mean of the differences is the more exact
+    mean = origin + (features - origin).mean(axis=0)
+    return Moments(len(features), mean, _triangle(features - mean))
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """The moments of two batches taken together."""
-    num, shift = a.num + b.num, b.mean - a.mean
-    scatter = a.scatter + b.scatter + np.outer(shift, shift) * (a.num * b.num / num)
-    return Moments(num, a.mean + shift * (b.num / num), scatter)
+    """Return the moments of two batches taken together."""
+    num = a.num + b.num
+    shift = b.mean - a.mean
+    mean = a.mean + shift * (b.num / num)
+    between = shift * np.sqrt(a.num * b.num / num)
+    return Moments(num, mean, _triangle(np.vstack([a.factor, b.factor, between])))
 
 
 def moments_of_batches(batches: Iterable[Float[Array, "_ f"]]) -> Moments:
-    """The moments of all batches together, however the examples are divided among them."""
+    """Return the moments of all batches together, however examples are divided among them."""
     return reduce(merge, map(moments, batches))
 
 
@@ -80,32 +105,61 @@ def frechet_distance(
     mean_2: Float[Array, " f"],
     covariance_2: Float[Array, "f f"],
 ) -> float:
-    """The (squared) distance between two Gaussians, >= 0."""
-    given = (mean_1, covariance_1, mean_2, covariance_2)
-    m_1, s_1, m_2, s_2 = (np.asarray(each, np.float64) for each in given)
-    overlap = _trace_of_root(s_1, s_2)
-    if not np.isfinite(overlap):
-        ridge = _RIDGE * np.eye(len(s_1))
-        overlap = _trace_of_root(s_1 + ridge, s_2 + ridge)
-    distance = ((m_1 - m_2) ** 2).sum() + np.trace(s_1) + np.trace(s_2) - 2 * overlap
-    return float(np.maximum(distance, 0.0))  # rounding may leave -1e-15; NaN stays NaN
+    """Return the (squared) distance between two Gaussians, >= 0.
+
+    Near 0 that of features, or of their `Moments`, has the more digits.
+    """
+    m_1 = np.asarray(mean_1, np.float64)
+    m_2 = np.asarray(mean_2, np.float64)
+    s_1 = np.asarray(covariance_1, np.float64)
+    s_2 = np.asarray(covariance_2, np.float64)
+    of_means = float(np.square(m_1 - m_2).sum())
+    if not (np.isfinite(s_1).all() and np.isfinite(s_2).all()):
+        return float("nan")
+    return of_means + _between_roots(_root(s_1), _root(s_2))
 
 
 def distance_of_moments(a: Moments, b: Moments) -> float:
-    """The Frechet distance between two sets of features whose moments are known."""
-    return frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+    """Return the Frechet distance between two sets of features whose moments are known."""
+    of_means = float(np.square(a.mean - b.mean).sum())
+    return of_means + _between_roots(a.root, b.root)
 
 
 def distance_of_features(x: Float[Array, "n f"], y: Float[Array, "m f"]) -> float:
-    """The Frechet distance between two sets of features."""
-    return distance_of_moments(moments(x), moments(y))
+    """Return the Frechet distance between two sets of features."""
+    origin = np.asarray(y[0], np.float64)  # the means may be large beside their difference
+    return distance_of_moments(moments(x - origin), moments(y - origin))
 
 
-def _trace_of_root(a, b):
-    """Tr (a b)^(1/2) of two covariances; NaN where their eigenvalues cannot be found."""
-    try:
-        values, vectors = np.linalg.eigh(a)
-        root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-        return np.sqrt(np.maximum(np.linalg.eigvalsh(root @ b @ root), 0.0)).sum()
-    except np.linalg.LinAlgError:
-        return np.nan
+def _between_roots(r_1: np.ndarray, r_2: np.ndarray) -> float:
+    """Return the least |r_1 - Q r_2|^2 of all orthogonal Q, r_1 and r_2 [.., F]."""
+    if not (np.isfinite(r_1).all() and np.isfinite(r_2).all()):
+        return float("nan")
+    height = max(len(r_1), len(r_2))
+    r_1 = _padded(r_1, height)
+    r_2 = _padded(r_2, height)
+    u, _, v = np.linalg.svd(r_1 @ r_2.T)
+    turned = u @ (v @ r_2)
+    return float(np.square(r_1 - turned).sum())
+
+
+def _padded(root: np.ndarray, height: int) -> np.ndarray:
+    """Return a root of the same covariance with zeros below, [height, F]."""
+    missing = height - len(root)
+    return np.pad(root, ((0, missing), (0, 0)))
+
+
+def _triangle(x: np.ndarray) -> np.ndarray:
+    """Return the triangle R of x [N, F] = Q R, [min(N, F), F]."""
+    return np.asarray(np.linalg.qr(x, mode="r"))
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Return R of a covariance R^T R, [F, F].
+
+    Eigenvalues that are rounding are 0: the root of 1e-16 would be 1e-8.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    rounding = len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
+    values = np.where(values > rounding, values, 0.0)
+    return np.sqrt(values)[:, None] * vectors.T

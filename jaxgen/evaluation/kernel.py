@@ -26,22 +26,25 @@ SUBSET_SIZE = 1000
 
 
 def polynomial_kernel(x: Float[Array, "n f"], y: Float[Array, "m f"]) -> Float[np.ndarray, "n m"]:
-    """(x . y / d + 1)^3 of every pair, in float64."""
-    return (np.asarray(x, np.float64) @ np.asarray(y, np.float64).T / x.shape[1] + 1.0) ** 3
+    """Return (x . y / d + 1)^3 of every pair, in float64."""
+    dim = x.shape[1]
+    product = np.asarray(x, np.float64) @ np.asarray(y, np.float64).T
+    return (product / dim + 1.0) ** 3
 
 
 def squared_mmd(x: Float[Array, "n f"], y: Float[Array, "m f"]) -> float:
-    """The unbiased estimate from all pairs of different examples.
+    """Return the unbiased estimate from all pairs of different examples.
 
     Raises ConfigError for fewer than 2 examples on a side.
     """
     if min(len(x), len(y)) < 2:
         raise ConfigError(f"pairs of {len(x)} and of {len(y)} examples: expected 2 or more")
-    return _mean_of_pairs(x) + _mean_of_pairs(y) - 2 * float(polynomial_kernel(x, y).mean())
+    between = float(polynomial_kernel(x, y).mean())
+    return _mean_of_pairs(x) + _mean_of_pairs(y) - 2 * between
 
 
 def subset_size(num: int) -> int:
-    """How many of `num` examples a subset holds."""
+    """Return how many of `num` examples a subset holds."""
     return min(SUBSET_SIZE, max(2, num // 2))
 
 
@@ -53,7 +56,7 @@ def kernel_distance(
     size: int | None = None,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The estimate over random subsets.
+    """Return the estimate over random subsets.
 
     Args:
       x: features of one set.
@@ -71,17 +74,16 @@ def kernel_distance(
     if not 2 <= size <= fewest:
         raise ConfigError(f"subsets of {size} examples: expected 2 .. {fewest}")
     random = np.random.default_rng(seed)
-    values = [
-        squared_mmd(
-            x[random.choice(len(x), size, replace=False)],
-            y[random.choice(len(y), size, replace=False)],
-        )
-        for _ in range(num_subsets)
-    ]
+    values = []
+    for _ in range(num_subsets):
+        of_x = random.choice(len(x), size, replace=False)
+        of_y = random.choice(len(y), size, replace=False)
+        values.append(squared_mmd(x[of_x], y[of_y]))
     return float(np.mean(values)), float(np.std(values))
 
 
-def _mean_of_pairs(x):
-    """The mean kernel of two different examples of one set."""
+def _mean_of_pairs(x: Array) -> float:
+    """Return the mean kernel of two different examples of one set."""
     kernel = polynomial_kernel(x, x)
-    return float((kernel.sum() - np.trace(kernel)) / (len(x) * (len(x) - 1)))
+    num_pairs = len(x) * (len(x) - 1)
+    return float((kernel.sum() - np.trace(kernel)) / num_pairs)

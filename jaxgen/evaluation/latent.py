@@ -24,22 +24,27 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from jaxgen.errors import ConfigError
-from jaxgen.train import Key, Variables
-from jaxgen.typing import Array
+from jaxgen.typing import Array, Key, Variables
 
 
 def lerp(
-    a: Float[Array, "... z"], b: Float[Array, "... z"], points: int
+    a: Float[Array, "... z"],
+    b: Float[Array, "... z"],
+    points: int,
 ) -> Float[Array, "... p z"]:
-    """`points` equal steps on the straight line from a to b, both ends among them."""
-    t = jnp.linspace(0.0, 1.0, points)[:, None]
-    return (1 - t) * a[..., None, :] + t * b[..., None, :]
+    """Return `points` equal steps on the straight line from a to b, both ends among them."""
+    t = _fractions(points, a.ndim + 1)
+    begin = a[..., None, :]  # [..., 1, Z]
+    end = b[..., None, :]
+    return (1 - t) * begin + t * end
 
 
 def slerp(
-    a: Float[Array, "... z"], b: Float[Array, "... z"], points: int
+    a: Float[Array, "... z"],
+    b: Float[Array, "... z"],
+    points: int,
 ) -> Float[Array, "... p z"]:
-    """`points` equal angles on the arc from a to b, both ends among them.
+    """Return `points` equal angles on the arc from a to b, both ends among them.
 
     It is `lerp` where no one arc joins them: they point the same way or opposite ways, or one is 0.
     """
@@ -47,13 +52,22 @@ def slerp(
     cosine = (a * b).sum(axis=-1) / jnp.maximum(length, 1e-12)
     angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))[..., None, None]
     sine = jnp.sin(angle)
-    straight = (jnp.abs(sine) < 1e-3) | (length[..., None, None] == 0)
+    nowhere = length[..., None, None] == 0
+    straight = (jnp.abs(sine) < 1e-3) | nowhere
     sine = jnp.where(straight, 1.0, sine)
-    t = jnp.linspace(0.0, 1.0, points)[:, None]
+    t = _fractions(points, a.ndim + 1)
     arc = jnp.sin((1 - t) * angle) / sine * a[..., None, :]
     arc += jnp.sin(t * angle) / sine * b[..., None, :]
-    arc = arc.at[..., -1, :].set(b).at[..., 0, :].set(a)  # sin w / sin w may be 1 - 1e-7
+    # sin w / sin w may be 1 - 1e-7: the ends are the latents themselves.
+    arc = arc.at[..., -1, :].set(b)
+    arc = arc.at[..., 0, :].set(a)
     return jnp.where(straight, lerp(a, b, points), arc)
+
+
+def _fractions(points: int, rank: int) -> jax.Array:
+    """Return `points` equal steps from 0 to 1, [1, ..., P, 1] of that rank."""
+    t = jnp.linspace(0.0, 1.0, points)[:, None]
+    return jax.lax.broadcast_to_rank(t, rank)
 
 
 def walk(
@@ -65,7 +79,7 @@ def walk(
     path: str = "spherical",
     **condition: Array,
 ) -> Float[Array, "..."]:
-    """Decodes the way from a to b.
+    """Decode the way from a to b.
 
     Args:
       model: with `decode`, which maps each latent apart from the others.
@@ -81,24 +95,27 @@ def walk(
     """
     if path not in ("linear", "spherical"):
         raise ConfigError(f"path: got {path!r}, expected 'linear' or 'spherical'")
-    z = (lerp if path == "linear" else slerp)(a, b, points)
-    return _decode(model, variables, z, **condition)
+    z = lerp(a, b, points) if path == "linear" else slerp(a, b, points)
+    return decode(model, variables, z, **condition)
 
 
 def largest_step(frames: Float[Array, "p ..."]) -> Float[Array, ""]:
-    """The largest Euclidean distance between a frame of one walk and the next."""
+    """Return the largest Euclidean distance between a frame of one walk and the next."""
     change = jnp.diff(frames.reshape(len(frames), -1), axis=0)
     return jnp.linalg.norm(change, axis=1).max()
 
 
 def combine(
-    a: Float[Array, "i z"], b: Float[Array, "j z"], c: Float[Array, "k z"]
+    a: Float[Array, "i z"],
+    b: Float[Array, "j z"],
+    c: Float[Array, "k z"],
 ) -> Float[Array, " z"]:
-    """A - B + C of the mean latents of three concepts, each of one exemplar or more.
+    """Return A - B + C of the mean latents of three concepts, each of one exemplar or more.
 
     Three or more exemplars are the custom; single ones carry their own peculiarities along.
     """
-    empty = [name for name, latents in (("a", a), ("b", b), ("c", c)) if len(latents) == 0]
+    concepts = {"a": a, "b": b, "c": c}
+    empty = [name for name, latents in concepts.items() if len(latents) == 0]
     if empty:
         raise ConfigError(f"exemplars of concept {empty[0]}: got none, expected one or more")
     return a.mean(axis=0) - b.mean(axis=0) + c.mean(axis=0)
@@ -115,7 +132,7 @@ def arithmetic(
     neighbours: int = 0,
     spread: float = 0.25,
 ) -> Float[Array, "n ..."]:
-    """Decodes A - B + C, and latents around it.
+    """Decode A - B + C, and latents around it.
 
     Args:
       model: with `decode`.
@@ -136,12 +153,19 @@ def arithmetic(
             raise ConfigError(f"neighbours: got {neighbours} and no key to draw them with")
         noise = jax.random.uniform(key, (neighbours, z.shape[1]), minval=-spread, maxval=spread)
         z = jnp.concatenate([z, z + noise])
-    return _decode(model, variables, z)
+    return decode(model, variables, z)
 
 
-def _decode(model, variables, z, **condition):
-    """`model.decode` of latents [N, ..., Z], as a batch; a condition is one of the N."""
+def decode(
+    model: Any,
+    variables: Variables,
+    z: Array,
+    **condition: Array,
+) -> jax.Array:
+    """Apply `model.decode` to latents [N, ..., Z] as one batch; conditions are [N, ...]."""
     frames = math.prod(z.shape[1:-1])
     given = {name: jnp.repeat(jnp.asarray(x), frames, axis=0) for name, x in condition.items()}
-    x = jax.jit(model.decode)(variables, z.reshape(-1, z.shape[-1]), **given)
+    # [N, ..., Z] -> [N * frames, Z] -> [N * frames, *shape] -> [N, ..., *shape]
+    flat = z.reshape(-1, z.shape[-1])
+    x = jax.jit(model.decode)(variables, flat, **given)
     return x.reshape(*z.shape[:-1], *x.shape[1:])

@@ -1,4 +1,4 @@
-"""How many modes of a known mixture (`data/mixtures.py`) a model draws, and how evenly.
+"""Modes of a known mixture (`data/readers/mixtures.py`): how many a model draws, how evenly.
 
 A sample belongs to the mode whose centre is nearest and is of high quality within three standard
 deviations of it. Of the number of high-quality samples at each of M modes,
@@ -29,7 +29,7 @@ from jaxgen.typing import Array
 
 
 class Modes(NamedTuple):
-    """What is known of samples of a mixture.
+    """The modes among samples of a mixture.
 
     Attributes:
       covered: modes with a sample of high quality.
@@ -43,9 +43,13 @@ class Modes(NamedTuple):
 
 
 def measure_modes(
-    x: Float[Array, "n d"], centres: Float[Array, "m d"], std: float, *, within: float = 3.0
+    x: Float[Array, "n d"],
+    centres: Float[Array, "m d"],
+    std: float,
+    *,
+    within: float = 3.0,
 ) -> Modes:
-    """Modes covered, share of high quality and reverse KL of samples.
+    """Return modes covered, share of high quality and reverse KL of samples.
 
     Args:
       x: samples.
@@ -55,36 +59,45 @@ def measure_modes(
         plane, ten in 1200 dimensions, where almost no draw is within three.
     """
     counts = mode_counts(x, centres, within * std)
-    return Modes(covered(counts), counts.sum() / len(x), divergence_from_uniform(counts))
+    high_quality = counts.sum() / len(x)
+    return Modes(covered(counts), high_quality, divergence_from_uniform(counts))
 
 
 def mode_counts(
-    x: Float[Array, "n d"], centres: Float[Array, "m d"], radius: float
+    x: Float[Array, "n d"],
+    centres: Float[Array, "m d"],
+    radius: float,
 ) -> Int[Array, " m"]:
-    """How many samples are nearest to each centre and within `radius` of it."""
-    squared = ((x[:, None] - centres) ** 2).sum(axis=-1)
+    """Count the samples that are nearest to each centre and within `radius` of it."""
+    difference = x[:, None] - centres[None]  # [N, M, D]
+    squared = (difference**2).sum(axis=-1)
+    nearest = squared.argmin(axis=1)
     near = squared.min(axis=1) <= radius**2
-    return jnp.zeros(len(centres), jnp.int32).at[squared.argmin(axis=1)].add(near)
+    none = jnp.zeros(len(centres), jnp.int32)
+    return none.at[nearest].add(near)
 
 
 def label_counts(label: Int[Array, " n"], num_modes: int) -> Int[Array, " m"]:
-    """How many samples a classifier gave each label 0 .. num_modes - 1."""
-    return jnp.zeros(num_modes, jnp.int32).at[label].add(1)
+    """Count the samples that a classifier gave each label 0 .. num_modes - 1; others count none."""
+    place = jnp.where(label < 0, num_modes, label)  # -1 would be the last mode
+    return jnp.zeros(num_modes, jnp.int32).at[place].add(1, mode="drop")
 
 
 def stacked_label(digits: Int[Array, "n c"], base: int = 10) -> Int[Array, " n"]:
-    """One label for the classes of several channels: 7, 0, 4 is mode 704."""
-    return (digits * base ** jnp.arange(digits.shape[1])[::-1]).sum(axis=1)
+    """Return one label for the classes of several channels: 7, 0, 4 is mode 704."""
+    powers = base ** jnp.arange(digits.shape[1])[::-1]
+    return (digits * powers[None]).sum(axis=1)
 
 
 def covered(counts: Int[Array, " m"]) -> Int[Array, ""]:
-    """How many modes have at least one sample."""
+    """Count the modes with at least one sample."""
     return (counts > 0).sum()
 
 
 def divergence_from_uniform(counts: Int[Array, " m"]) -> Float[Array, ""]:
-    """KL(histogram || uniform) in nats, 0 .. log M; log M for an empty histogram."""
-    total, num = counts.sum(), len(counts)
+    """Return KL(histogram || uniform) in nats, 0 .. log M; log M for an empty histogram."""
+    total = counts.sum()
+    num = len(counts)
     share = counts / jnp.maximum(total, 1)
     divergence = jnp.maximum(xlogy(share, num * share).sum(), 0.0)
     return jnp.where(total > 0, divergence, math.log(num))

@@ -1,4 +1,4 @@
-"""What samples say about a model that has no density: against real examples, at equal numbers.
+"""Measures of samples, for models without a density: against real examples, at equal numbers.
 
     frechet_distance, kernel_distance      0 for equal distributions (frechet.py, kernel.py)
     precision, recall, density, coverage   quality and variety apart (neighbours.py)
@@ -20,21 +20,17 @@ The pitfalls: Theis, van den Oord & Bethge, 2016, "A note on the evaluation of g
 generative models" (arXiv 2004.05675), whose test compares the same two sets of distances.
 """
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
-from jaxgen.data import Dataset
-from jaxgen.data.mixtures import MIXTURES, Mixture
+from jaxgen.data.readers.mixtures import PlanarMixture
 from jaxgen.errors import ConfigError
 from jaxgen.evaluation.classifier import classifier_score
 from jaxgen.evaluation.features import Extractor, extract
 from jaxgen.evaluation.frechet import distance_of_features
 from jaxgen.evaluation.kernel import NUM_SUBSETS, kernel_distance, subset_size
-from jaxgen.evaluation.likelihood import Record
 from jaxgen.evaluation.modes import measure_modes
 from jaxgen.evaluation.neighbours import (
     density_coverage,
@@ -42,14 +38,13 @@ from jaxgen.evaluation.neighbours import (
     precision_recall,
     two_sample_accuracy,
 )
+from jaxgen.evaluation.real import Real
+from jaxgen.evaluation.record import Record
+from jaxgen.evaluation.space import require_same_space
 from jaxgen.typing import Array
 
-MAX_EXAMPLES = 10_000  # on each side
-MAX_TRAIN = 60_000  # among which a sample's nearest training example is looked for
 COPY_SAMPLES = 2000  # that are looked up among the training examples
 MODE_SAMPLES = 2500  # of which modes are counted, as in the papers
-_FEWEST = 10
-_FRESH = 2**32 - 1  # the seed of training examples that are drawn, apart from those of small runs
 UNITS = {
     "frechet_distance": "squared",
     "kernel_distance": "squared",
@@ -64,58 +59,6 @@ UNITS = {
 }  # all others are shares
 
 
-@dataclass(frozen=True, eq=False)
-class Real:
-    """Real examples [N, *shape], as the model sees them.
-
-    Attributes:
-      split: the name of the reference split.
-      reference: what samples are compared with.
-      other: as many others of another split, compared with the reference in the samples' place.
-      other_split: where these are from.
-      train: the training examples; None if they are drawn afresh for ever.
-      unseen: examples that the model was not trained on.
-      mixture: the data's distribution, where it is one of known modes.
-    """
-
-    split: str
-    reference: np.ndarray
-    other: np.ndarray
-    other_split: str
-    train: np.ndarray | None
-    unseen: np.ndarray
-    mixture: Mixture | None = None
-
-
-def real_examples(dataset: Dataset, split: str = "test", num: int = MAX_EXAMPLES) -> Real:
-    """The real examples that samples are measured with.
-
-    Args:
-      dataset: with the three splits.
-      split: the reference.
-      num: the most examples on a side. As many are taken of the reference as of the others.
-
-    Returns:
-      The reference and other examples: of the training split, or, if that is the reference, of the
-      validation and the test split. Raises ConfigError if there are fewer than 10.
-    """
-    reference = dataset.examples(split, num)
-    finite = dataset.splits["train"].num is not None
-    train = dataset.examples("train", MAX_TRAIN) if finite else None
-    if split == "train":
-        held_out = [dataset.examples(name, num) for name in ("validation", "test")]
-        other, other_split = np.concatenate(held_out), "validation and test"
-    else:
-        other, other_split = _training_examples(dataset, num), "train"
-    num = min(len(reference), len(other), num)
-    if num < _FEWEST:
-        raise ConfigError(f"--split {split}: {num} examples, expected {_FEWEST} or more")
-    reference, other = reference[:num], other[:num]
-    unseen = other if split == "train" else reference
-    mixture = MIXTURES.get(dataset.config.name)
-    return Real(split, reference, other, other_split, train, unseen, mixture)
-
-
 def measure_samples(
     samples: Float[Array, "n ..."],
     real: Real,
@@ -126,7 +69,7 @@ def measure_samples(
     floor: bool = True,
     seed: int = 0,
 ) -> list[Record]:
-    """Compares samples with the reference, and other real examples with it too.
+    """Compare samples with the reference, and other real examples with it too.
 
     Args:
       samples: as many as there are reference examples (ConfigError), in the model's space.
@@ -139,23 +82,34 @@ def measure_samples(
 
     Returns:
       Records, those of the real examples last, as `real/...`.
+
+    Raises:
+      ConfigError: there are more or fewer samples.
+      DataError: they are not in the space of the real examples.
+      NonFiniteError: a feature is not finite.
     """
     num = len(real.reference)
     if len(samples) != num:
         raise ConfigError(f"{len(samples)} samples against {num} real examples: expected as many")
+    require_same_space(samples, real.reference, real.range)
     about_data, about_samples = protocol
     reference = extract(extractor, real.reference)
-    make = partial(_records, split=real.split, num=num)
-    common = [about_data, f"features: {extractor.description}", _settings(reference[0], seed)]
+    features, _ = reference
+    settings = _settings(features, seed)
+    of_copies = copies(samples, real)
+    extracted = f"features: {extractor.description}"
+    common = [about_data, extracted, settings, _left_out(of_copies, real)]
+
     compared = f"{num} samples against {num} {real.split} examples"
-    measured = compare(extract(extractor, samples), reference, seed=seed)
-    measured |= modes(samples, real.mixture) | copies(samples, real)
-    table = make(prefix, measured, [compared, about_samples, *common])
+    found = compare(extract(extractor, samples), reference, seed=seed)
+    found |= modes(samples, real.mixture)
+    found |= of_copies
+    table = _records(prefix, found, [compared, about_samples, *common], real)
     if floor:
         compared = f"{num} {real.other_split} examples against {num} {real.split} examples"
-        measured = compare(extract(extractor, real.other), reference, seed=seed)
-        measured |= modes(real.other, real.mixture)
-        table += make("real/", measured, [compared, *common])
+        found = compare(extract(extractor, real.other), reference, seed=seed)
+        found |= modes(real.other, real.mixture)
+        table += _records("real/", found, [compared, *common], real)
     return table
 
 
@@ -164,13 +118,14 @@ def compare(
     reference: tuple[np.ndarray, np.ndarray | None],
     *,
     seed: int = 0,
-) -> dict[str, float]:
-    """All numbers of two sets of features and posteriors, as `features.extract` returns them."""
-    (x, log_posterior), (real, _) = samples, reference
+) -> dict[str, float | int]:
+    """Compare two sets of features and posteriors, as `features.extract` returns them."""
+    x, log_posterior = samples
+    real, _ = reference
     kernel, kernel_std = kernel_distance(x, real, seed=seed)
     precision, recall = precision_recall(real, x)
     density, coverage = density_coverage(real, x)
-    found = {
+    found: dict[str, float | int] = {
         "frechet_distance": distance_of_features(x, real),
         "kernel_distance": kernel,
         "kernel_distance_std": kernel_std,
@@ -183,11 +138,13 @@ def compare(
     if log_posterior is None:
         return found
     score, score_std = classifier_score(log_posterior)
-    return found | {"classifier_score": score, "classifier_score_std": score_std}
+    found["classifier_score"] = score
+    found["classifier_score_std"] = score_std
+    return found
 
 
 def copies(x: Float[Array, "n ..."], real: Real) -> dict[str, float]:
-    """Whether x is nearer to the training examples than what the model has not seen.
+    """Tell whether x is nearer to the training examples than what the model has not seen.
 
     The first 2000 of both are looked up: the share is then known to 0.011.
 
@@ -195,13 +152,17 @@ def copies(x: Float[Array, "n ..."], real: Real) -> dict[str, float]:
       `train_distance`, the median distance of x to its nearest training example;
       `unseen_train_distance`, that of the unseen examples; and `nearer_to_train`, the share of x
       that is nearer than this, of which the equally near count half. {} where no training example
-      is ever seen twice.
+      is ever seen twice, or nothing can be called unseen: there are no such examples, or the median
+      one is a training example too.
     """
-    if real.train is None:
+    if real.train is None or real.unseen is None:
         return {}
     train = _flat(real.train)
     _, distance = nearest(_flat(x)[:COPY_SAMPLES], train)
-    unseen = np.median(nearest(_flat(real.unseen)[:COPY_SAMPLES], train)[1])
+    _, distance_of_unseen = nearest(_flat(real.unseen)[:COPY_SAMPLES], train)
+    unseen = np.median(distance_of_unseen)
+    if unseen == 0:
+        return {}
     nearer = (distance < unseen) + (distance == unseen) / 2
     return {
         "train_distance": float(np.median(distance)),
@@ -210,11 +171,22 @@ def copies(x: Float[Array, "n ..."], real: Real) -> dict[str, float]:
     }
 
 
-def modes(x: Float[Array, "n ..."], mixture: Mixture | None) -> dict[str, float | int]:
-    """Modes covered, share of high quality and reverse KL of the first 2500; {} without modes."""
+def _left_out(of_copies: Mapping[str, float], real: Real) -> str:
+    """Return why nothing is told of copies; '' where it is, or there can be none."""
+    if of_copies or real.train is None:
+        return ""
+    why = "no split is unseen"
+    if real.unseen is not None:
+        why = "most examples that were not trained on are equal to one that was"
+    return f"distances to training examples are left out: {why}"
+
+
+def modes(x: Float[Array, "n ..."], mixture: PlanarMixture | None) -> dict[str, float | int]:
+    """Count the modes of the first 2500, and how well and evenly they are hit; {} without modes."""
     if mixture is None:
         return {}
-    found = measure_modes(np.asarray(x)[:MODE_SAMPLES], np.asarray(mixture.centres), mixture.std)
+    first = np.asarray(x)[:MODE_SAMPLES]
+    found = measure_modes(first, np.asarray(mixture.centres), mixture.std)
     return {
         "modes_covered": int(found.covered),
         "high_quality": float(found.high_quality),
@@ -222,17 +194,24 @@ def modes(x: Float[Array, "n ..."], mixture: Mixture | None) -> dict[str, float 
     }
 
 
-def _records(prefix, measured, parts, *, split, num):
-    """The table of what was measured. None of it is a mean over examples with a standard error."""
+def _records(
+    prefix: str,
+    found: Mapping[str, float | int],
+    parts: list[str],
+    real: Real,
+) -> list[Record]:
+    """Make the table of what was found: none of it is a mean with a standard error."""
     protocol = "; ".join(part for part in parts if part)
-    return [
-        Record(prefix + name, value, None, UNITS.get(name, "share"), split, num, protocol)
-        for name, value in measured.items()
-    ]
+    num = len(real.reference)
+    table = []
+    for name, value in found.items():
+        unit = UNITS.get(name, "share")
+        table.append(Record(prefix + name, value, None, unit, real.split, num, protocol))
+    return table
 
 
-def _settings(features, seed):
-    """The numbers that the metrics are defined with."""
+def _settings(features: np.ndarray, seed: int) -> str:
+    """Name the numbers that the metrics are defined with."""
     num, dim = features.shape
     subsets = f"{NUM_SUBSETS} subsets of {subset_size(num)} (seed {seed})"
     few = "" if num > dim else f"; {num} examples are too few for the covariance of {dim} features"
@@ -243,13 +222,6 @@ def _settings(features, seed):
     )
 
 
-def _training_examples(dataset, num):
-    """The first `num` training examples, or fresh ones."""
-    if dataset.splits["train"].num is not None:
-        return dataset.examples("train", num)
-    batch = dataset.splits["train"].batch(_FRESH, 0, num)
-    return np.asarray(dataset.prepare(batch, jax.random.key(0))["image"])
-
-
-def _flat(x):
+def _flat(x: Array) -> np.ndarray:
+    """Return examples as vectors, [N, D]."""
     return np.asarray(x).reshape(len(x), -1)

@@ -14,7 +14,7 @@ layer, here it stands at the first.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal, final
 
 import flax.linen as nn
 import jax
@@ -22,18 +22,21 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Float, Int
 
+from jaxgen import losses
+from jaxgen.arguments import require_fraction, require_positive
 from jaxgen.errors import ConfigError
-from jaxgen.gan.gan import GAN, Prior, init, train_pass, verdicts
-from jaxgen.nn import Initializer, require_positive
-from jaxgen.train import Batch, Key, Metrics, Mutated, Variables
-from jaxgen.typing import Array
+from jaxgen.fields import require_classes
+from jaxgen.gan import advantage
+from jaxgen.gan.base import Adversarial, Prior
+from jaxgen.nn import Initializer, evaluation_pass
+from jaxgen.typing import Array, Batch, Key, Metrics, Mutated, Variables
 
 How = Literal["concatenate", "auxiliary", "projection"]
 HOW = ("concatenate", "auxiliary", "projection")
 
 
 class LabelledGenerator(nn.Module):
-    """(z [B, Z], label [B]) -> x: the network on z with the one-hot label beside it.
+    """A network on z with the one-hot label beside it, (z [B, Z], label [B]) -> x.
 
     Attributes:
       network: (z [B, Z + K], train) -> x.
@@ -45,19 +48,19 @@ class LabelledGenerator(nn.Module):
 
     @property
     def range(self) -> tuple[float, float]:
-        """Of the network."""
+        """The bounds of samples, those of the network."""
         return self.network.range
 
     def __call__(
         self, z: Float[Array, "b z"], label: Int[Array, " b"], *, train: bool
     ) -> Float[Array, "b ..."]:
-        """Samples."""
+        """Return a sample of each label."""
         one_hot = jax.nn.one_hot(label, self.num_classes)
         return self.network(jnp.concatenate([z, one_hot], axis=-1), train=train)
 
 
 class LabelledDiscriminator(nn.Module):
-    """(x, label) -> (logits [B], class logits [B, K] or None).
+    """A discriminator that knows the label, (x, label) -> (logits [B], class logits or None).
 
     Attributes:
       trunk: (x, train) -> features [B, F].
@@ -75,12 +78,13 @@ class LabelledDiscriminator(nn.Module):
     def __call__(
         self, x: Float[Array, "b ..."], label: Int[Array, " b"], *, train: bool
     ) -> tuple[Float[Array, " b"], Float[Array, "b k"] | None]:
-        """Is x real, and of which class?"""
+        """Return the logit of being real, and the logits of the classes if it names them."""
         one_hot = jax.nn.one_hot(label, self.num_classes)
         if self.how == "concatenate":
             x = beside(x, one_hot)
         features = self.trunk(x, train=train)
-        logits = nn.Dense(1, kernel_init=self.initializer, name="source")(features)[:, 0]
+        source = nn.Dense(1, kernel_init=self.initializer, name="source")
+        logits = source(features)[:, 0]  # [B, 1] -> [B]
         if self.how == "auxiliary":
             return logits, nn.Dense(self.num_classes, name="label")(features)
         if self.how == "projection":
@@ -90,14 +94,18 @@ class LabelledDiscriminator(nn.Module):
 
 
 def beside(x: Float[Array, "b ..."], one_hot: Float[Array, "b k"]) -> Float[Array, "b ..."]:
-    """x with the label as K more numbers on the last axis, everywhere."""
-    shape = (x.shape[0], *(1,) * (x.ndim - 2), one_hot.shape[-1])
-    maps = jnp.broadcast_to(one_hot.reshape(shape), (*x.shape[:-1], one_hot.shape[-1]))
-    return jnp.concatenate([x, maps], axis=-1)
+    """Put the label beside x as K more numbers on the last axis, everywhere."""
+    batch, *space, _ = x.shape
+    num_classes = one_hot.shape[-1]
+    ones = (1,) * len(space)
+    maps = one_hot.reshape(batch, *ones, num_classes)  # [B, K] -> [B, 1, 1, K]
+    maps = jnp.broadcast_to(maps, (batch, *space, num_classes))
+    return jnp.concatenate([x, maps], axis=-1)  # [B, H, W, C + K]
 
 
+@final
 @dataclass(frozen=True)
-class ConditionalGAN:
+class ConditionalGAN(Adversarial):
     """A generator of given classes against a discriminator that knows them.
 
     Attributes:
@@ -123,74 +131,84 @@ class ConditionalGAN:
     class_weight: float = 1.0
     prior: Prior = "normal"
     discriminator_moves: int = 1
-    r1: ClassVar[float] = 0.0
 
-    game, range, players, latents = GAN.game, GAN.range, GAN.players, GAN.latents
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(num_classes=self.num_classes)
-        GAN.__post_init__(self)
+        require_positive(latent_dim=self.latent_dim, discriminator_moves=self.discriminator_moves)
+        require_fraction(smoothing=self.smoothing)
+        losses.cost(self.cost, self.smoothing)  # raises
 
-    def init(self, key: Key) -> Variables:
-        """Fresh variables {'generator', 'discriminator'}."""
-        generator_key, discriminator_key = jax.random.split(key)
-        label = jnp.zeros(2, jnp.int32)
-        z, x = jnp.zeros((2, self.latent_dim)), jnp.zeros((2, *self.shape))
-        return {
-            "generator": init(self.generator, generator_key, z, label),
-            "discriminator": init(self.discriminator, discriminator_key, x, label),
-        }
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The fields that the model is conditioned on."""
+        return ("label",)
+
+    @property
+    def game(self) -> losses.Cost:
+        """The costs of both players, without those of naming the class."""
+        return losses.cost(self.cost, self.smoothing)
+
+    def generator_inputs(self) -> tuple[jax.Array, ...]:
+        """Return z and label, for initialisation."""
+        return (*super().generator_inputs(), jnp.zeros(2, jnp.int32))
+
+    def discriminator_inputs(self) -> tuple[jax.Array, ...]:
+        """Return x and label, for initialisation."""
+        return (*super().discriminator_inputs(), jnp.zeros(2, jnp.int32))
 
     def discriminator_loss(
         self, variables: Variables, batch: Batch, key: Key
-    ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """The cost of D on data and on samples of the data's labels."""
-        x, label = batch["image"], batch["label"]
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return the cost of D on data and on samples of the data's labels."""
+        x = batch["image"]
+        label = batch["label"]
         fake_key, real_key, judge_key = jax.random.split(key, 3)
-        samples, _ = self.generate(variables, fake_key, label)
-        (real, real_class), mutated = self.judge(variables, x, label, real_key)
-        (fake, fake_class), _ = self.judge(variables, samples, label, judge_key)
+        samples, _ = self.generate(variables, fake_key, len(label), label)
+        (real, real_classes), mutated = self.judge(variables, x, real_key, label)
+        (fake, fake_classes), _ = self.judge(variables, samples, judge_key, label)
         loss = self.game.discriminator(real, fake)
-        loss += self.naming(real_class, label) + self.naming(fake_class, label)
-        return loss, (verdicts(real, fake), {"discriminator": mutated})
+        loss += self.naming(real_classes, label) + self.naming(fake_classes, label)
+        return loss, (self.verdicts(real, fake), {"discriminator": mutated})
 
     def generator_loss(
         self, variables: Variables, batch: Batch, key: Key
-    ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """The cost of G, which wants its class recognised."""
-        label, (fake_key, _, judge_key) = batch["label"], jax.random.split(key, 3)
-        samples, mutated = self.generate(variables, fake_key, label)
-        (logits, named), _ = self.judge(variables, samples, label, judge_key)
-        loss = self.game.generator(logits) + self.naming(named, label)
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return the cost of G, which wants its class recognised."""
+        label = batch["label"]
+        fake_key, _, judge_key = jax.random.split(key, 3)
+        samples, mutated = self.generate(variables, fake_key, len(label), label)
+        (logits, classes), _ = self.judge(variables, samples, judge_key, label)
+        loss = self.game.generator(logits) + self.naming(classes, label)
         return loss, ({}, {"generator": mutated})
 
-    def naming(self, logits: Array | None, label: Int[Array, " b"]) -> Array | float:
-        """-E log p(label), weighted; 0 for a discriminator that names no classes."""
-        if logits is None:
+    def verdicts(self, real: Array, fake: Array) -> Metrics:
+        """Return the advantage in telling real from fake, as in `GAN`."""
+        return advantage.verdicts(self.game, real, fake)
+
+    @property
+    def largest_advantage(self) -> float:
+        """The most that the advantage can be."""
+        return advantage.largest(self.game)
+
+    def naming(
+        self, class_logits: Float[Array, "b k"] | None, label: Int[Array, " b"]
+    ) -> jax.Array | float:
+        """Return -E log p(label), weighted; 0 for a discriminator that names no classes."""
+        if class_logits is None:
             return 0.0
-        cross = optax.softmax_cross_entropy_with_integer_labels(logits, label.astype(jnp.int32))
-        return self.class_weight * cross.mean()
-
-    def generate(
-        self, variables: Variables, key: Key, label: Int[Array, " b"]
-    ) -> tuple[Float[Array, "b ..."], Mutated]:
-        """A sample of each label in training mode, and G's new collections."""
-        z_key, noise_key = jax.random.split(key)
-        z = self.latents(z_key, len(label))
-        return train_pass(self.generator, variables["generator"], z, label, key=noise_key)
-
-    def judge(
-        self, variables: Variables, x: Float[Array, "b ..."], label: Int[Array, " b"], key: Key
-    ) -> tuple[tuple[Array, Array | None], Mutated]:
-        """Logits and class logits in training mode, and D's new collections."""
-        return train_pass(self.discriminator, variables["discriminator"], x, label, key=key)
+        label = label.astype(jnp.int32)
+        cross_entropy = optax.softmax_cross_entropy_with_integer_labels(class_logits, label)
+        return self.class_weight * cross_entropy.mean()
 
     def decode(
         self, variables: Variables, z: Float[Array, "b z"], label: Int[Array, " b"] | None = None
     ) -> Float[Array, "b ..."]:
-        """G(z, label); without labels the classes one after the other."""
-        label = jnp.arange(len(z)) % self.num_classes if label is None else jnp.asarray(label)
-        return self.generator.apply(variables["generator"], z, label, train=False)
+        """Return G(z, label); without labels the classes take turns."""
+        if label is None:
+            label = jnp.arange(len(z)) % self.num_classes
+        require_classes(label, self.num_classes)
+        label = jnp.asarray(label)
+        return evaluation_pass(self.generator, variables["generator"], z, label)
 
     def sample(
         self,
@@ -200,14 +218,16 @@ class ConditionalGAN:
         *,
         label: Int[Array, " b"] | None = None,
     ) -> Float[Array, "b ..."]:
-        """`num` draws of the given labels, or of all classes one after the other."""
+        """Return `num` draws of the given labels; without labels the classes take turns."""
         return self.decode(variables, self.latents(key, num), label)
 
     def logits(
         self, variables: Variables, x: Float[Array, "b ..."], label: Int[Array, " b"]
     ) -> Float[Array, " b"]:
-        """The logits of D, by running statistics and without noise."""
-        return self.discriminator.apply(variables["discriminator"], x, label, train=False)[0]
+        """Return the logits of D, by running statistics and without noise."""
+        require_classes(label, self.num_classes)
+        logits, _ = self.discriminate(variables, x, label)
+        return logits
 
 
 def labelled(
@@ -218,9 +238,13 @@ def labelled(
     trunk: nn.Module,
     *,
     how: How = "projection",
-    **settings: float | int | str,
+    cost: str = "non_saturating",
+    smoothing: float = 0.0,
+    class_weight: float = 1.0,
+    prior: Prior = "normal",
+    discriminator_moves: int = 1,
 ) -> ConditionalGAN:
-    """A conditional GAN from the networks of a plain one.
+    """Build a conditional GAN from the networks of a plain one.
 
     Args:
       shape: of one example.
@@ -229,15 +253,23 @@ def labelled(
       generator: (z [B, Z + K], train) -> x.
       trunk: (x, train) -> features [B, F].
       how: the label reaches D.
-      **settings: of `ConditionalGAN`.
+      cost: as in `ConditionalGAN`, and so are the following.
+      smoothing: of the real targets.
+      class_weight: of naming the class.
+      prior: of z.
+      discriminator_moves: for each of the generator.
     """
     if how not in HOW:
         raise ConfigError(f"how: got {how!r}, expected one of {', '.join(HOW)}")
     return ConditionalGAN(
-        shape,
-        latent_dim,
-        num_classes,
-        LabelledGenerator(generator, num_classes),
-        LabelledDiscriminator(trunk, num_classes, how),
-        **settings,
+        shape=shape,
+        latent_dim=latent_dim,
+        num_classes=num_classes,
+        generator=LabelledGenerator(generator, num_classes),
+        discriminator=LabelledDiscriminator(trunk, num_classes, how),
+        cost=cost,
+        smoothing=smoothing,
+        class_weight=class_weight,
+        prior=prior,
+        discriminator_moves=discriminator_moves,
     )

@@ -14,6 +14,7 @@ gains of batch normalisation N(1, 0.02), no biases beside batch normalisation, k
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -21,26 +22,27 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from jaxgen.arguments import require_positive, require_within
 from jaxgen.errors import ConfigError
+from jaxgen.gan.base import Prior
 from jaxgen.gan.gan import GAN
-from jaxgen.gan.networks import Discriminator
 from jaxgen.nn import (
+    Discriminator,
     Down,
     Initializer,
     MinibatchDiscrimination,
     Norm,
     Up,
     normalize,
-    require_positive,
 )
-from jaxgen.ranges import require_within
-from jaxgen.typing import Array
+from jaxgen.precision import at_least_float32
+from jaxgen.typing import Array, Key
 
 WEIGHTS = Initializer("normal", 0.02)
 
 
 class DCGANGenerator(nn.Module):
-    """z [B, Z] -> x [B, H, W, C] in [-1, 1].
+    """A chain of fractionally strided convolutions, z [B, Z] -> x [B, H, W, C] in [-1, 1].
 
     Attributes:
       shape: (H, W, C).
@@ -62,35 +64,40 @@ class DCGANGenerator(nn.Module):
 
     @property
     def range(self) -> tuple[float, float]:
-        """Of tanh."""
+        """The bounds of samples, those of tanh."""
         return (-1.0, 1.0)
 
     @nn.compact
     def __call__(self, z: Float[Array, "b z"], *, train: bool) -> Float[Array, "b h w c"]:
-        """Images."""
+        """Return images, one for each row of z."""
         height, width, channels = self.shape
         widths = [self.features * 2**i for i in range(self.stages)]
         small = (height >> self.stages, width >> self.stages, widths[-1])
-        x = nn.Dense(math.prod(small), use_bias=False, kernel_init=WEIGHTS, dtype=self.dtype)(z)
-        x = jax.nn.relu(self.normalized(x.reshape(-1, *small), train))
-        for features in widths[-2::-1] if self.stages > 1 else ():
-            x = self.doubled(x, features, use_bias=False)
+        size = math.prod(small)
+        x = nn.Dense(size, use_bias=False, kernel_init=WEIGHTS, dtype=self.dtype)(z)
+        x = x.reshape(-1, *small)  # [B, s * s * 2^(n-1) F] -> [B, s, s, 2^(n-1) F]
+        x = jax.nn.relu(self.normalized(x, train))
+        for features in reversed(widths[:-1]):
+            x = self.doubled(x, features, use_bias=False)  # each side twice as long
             x = jax.nn.relu(self.normalized(x, train))
-        return jnp.tanh(self.doubled(x, channels, use_bias=True).astype(jnp.float32))
+        x = self.doubled(x, channels, use_bias=True)
+        return jnp.tanh(at_least_float32(x))
 
-    def doubled(self, x: Array, features: int, *, use_bias: bool) -> Array:
-        """A fractionally strided convolution."""
+    def doubled(
+        self, x: Float[Array, "b h w c"], features: int, *, use_bias: bool
+    ) -> Float[Array, "b h2 w2 f"]:
+        """Apply a fractionally strided convolution, which doubles the sides."""
         return Up(features, self.kernel_size, use_bias, WEIGHTS, self.dtype)(x)
 
-    def normalized(self, x: Array, train: bool) -> Array:
-        """By the paper's batch normalisation, or another."""
+    def normalized(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
+        """Apply the paper's batch normalisation, or another."""
         if self.norm == "batch":
             return batch_norm(x, train)
         return normalize(x, self.norm, train=train, num_reference=self.num_reference)
 
 
 class DCGANTrunk(nn.Module):
-    """x [B, H, W, C] -> features [B, F'], flat.
+    """A chain of strided convolutions, x [B, H, W, C] -> features [B, F'], flat.
 
     Attributes:
       features: F, maps of the first layer; each further one has twice as many.
@@ -110,23 +117,34 @@ class DCGANTrunk(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b f"]:
-        """Features."""
-        for i in range(self.stages):
-            normalized = self.normalized and i > 0
-            layer = Down(
-                self.features * 2**i, self.kernel_size, not normalized, WEIGHTS, self.dtype
-            )
-            x = layer(x)
-            x = jax.nn.leaky_relu(batch_norm(x, train) if normalized else x, 0.2)
-        x = x.reshape(x.shape[0], -1).astype(jnp.float32)
-        return MinibatchDiscrimination(self.minibatch)(x) if self.minibatch else x
+        """Return the features of each image."""
+        for stage in range(self.stages):
+            features = self.features * 2**stage
+            normalized = self.normalized and stage > 0
+            use_bias = not normalized
+            x = Down(features, self.kernel_size, use_bias, WEIGHTS, self.dtype)(x)
+            if normalized:
+                x = batch_norm(x, train)
+            x = jax.nn.leaky_relu(x, 0.2)
+        x = x.reshape(x.shape[0], -1)  # [B, s, s, 2^(n-1) F] -> [B, F']
+        x = at_least_float32(x)
+        if self.minibatch:
+            return MinibatchDiscrimination(self.minibatch)(x)
+        return x
 
 
-def batch_norm(x: Float[Array, "b h w c"], train: bool) -> Array:
-    """Keeps 0.9 of its running statistics a step, as the paper's code does."""
-    gain = lambda key, shape, dtype: 1 + 0.02 * jax.random.normal(key, shape, dtype)  # noqa: E731
-    layer = nn.BatchNorm(use_running_average=not train, momentum=0.9, scale_init=gain)
+def batch_norm(x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
+    """Apply batch normalisation as the paper's code does, inside a compact module.
+
+    It keeps 0.9 of its running statistics a step.
+    """
+    layer = nn.BatchNorm(use_running_average=not train, momentum=0.9, scale_init=_gain)
     return layer(x).astype(x.dtype)
+
+
+def _gain(key: Key, shape: Sequence[int], dtype: Any) -> jax.Array:
+    """Draw a gain of batch normalisation, N(1, 0.02^2)."""
+    return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
 def build(
@@ -137,9 +155,14 @@ def build(
     smallest: int = 4,
     kernel_size: int = 5,
     dtype: str = "float32",
-    **settings: Any,
+    cost: str = "non_saturating",
+    smoothing: float = 0.0,
+    prior: Prior = "uniform",
+    r1: float = 0.0,
+    discriminator_moves: int = 1,
+    share_samples: bool = False,
 ) -> GAN:
-    """A DCGAN.
+    """Build a DCGAN.
 
     Args:
       shape: (H, W, C), sides that halve down to about `smallest`: 64, 32, 28 or 8 with 4 or 2.
@@ -148,28 +171,51 @@ def build(
       smallest: least side of the smallest maps.
       kernel_size: of the convolutions.
       dtype: what the networks compute in.
-      **settings: of `GAN`: cost, smoothing, prior, r1, discriminator_moves, share_samples.
+      cost: as in `GAN`, and so are the following.
+      smoothing: of the real targets.
+      prior: of z.
+      r1: gamma.
+      discriminator_moves: for each of the generator.
+      share_samples: both players see the same noise.
 
     Raises:
       ConfigError: the sides cannot be halved even once, or no image.
     """
     stages = halvings(shape, smallest)
+    height, width, channels = shape
     require_positive(features=features)
-    require_within(1, 2 * max(shape[:2]), kernel_size=kernel_size)  # a larger one sees no more
-    generator = DCGANGenerator(shape, features, stages, kernel_size, dtype)
+    require_within(1, 2 * max(height, width), kernel_size=kernel_size)  # a larger one sees no more
+    generator = DCGANGenerator((height, width, channels), features, stages, kernel_size, dtype)
     trunk = DCGANTrunk(features, stages, kernel_size, dtype=dtype)
-    discriminator = Discriminator(trunk, initializer=WEIGHTS)
-    return GAN(shape, latent_dim, generator, discriminator, **{"prior": "uniform", **settings})
+    return GAN(
+        shape=shape,
+        latent_dim=latent_dim,
+        generator=generator,
+        discriminator=Discriminator(trunk, initializer=WEIGHTS),
+        cost=cost,
+        smoothing=smoothing,
+        prior=prior,
+        r1=r1,
+        discriminator_moves=discriminator_moves,
+        share_samples=share_samples,
+    )
 
 
 def halvings(shape: tuple[int, ...], smallest: int) -> int:
-    """How often both sides can be halved without falling below `smallest`."""
+    """Count how often both sides can be halved without falling below `smallest`.
+
+    Raises:
+      ConfigError: not even once, or no image.
+    """
     if len(shape) != 3:
         raise ConfigError(f"a DCGAN is for images [H, W, C], not {list(shape)}")
     require_positive(shape=shape, smallest=smallest)
-    count, (height, width, _) = 0, shape
+    height, width, _ = shape
+    count = 0
     while height % 2 == 0 and width % 2 == 0 and min(height, width) // 2 >= smallest:
-        count, height, width = count + 1, height // 2, width // 2
+        height //= 2
+        width //= 2
+        count += 1
     if not count:
         raise ConfigError(
             f"sides of {shape[0]} and {shape[1]} cannot be halved to {smallest} or more: "

@@ -13,22 +13,23 @@ same parameters: order 'simultaneous'.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import final
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Float
 
 from jaxgen import losses
+from jaxgen.arguments import require_positive
 from jaxgen.errors import ConfigError
-from jaxgen.gan.gan import GAN, Prior
-from jaxgen.nn import require_positive
-from jaxgen.train import Key, Variables
-from jaxgen.typing import Array
+from jaxgen.gan.base import Prior, RealOrFake
+from jaxgen.typing import Array, Key, Variables
 
 
+@final
 @dataclass(frozen=True)
-class FGAN:
+class FGAN(RealOrFake):
     """A generator against a critic that estimates an f-divergence.
 
     Attributes:
@@ -48,17 +49,8 @@ class FGAN:
     divergence: str = "kl"
     alternative: bool = True
     prior: Prior = "normal"
-    discriminator_moves: ClassVar[int] = 1
-    r1: ClassVar[float] = 0.0
-    share_samples: ClassVar[bool] = False
 
-    range, init, players = GAN.range, GAN.init, GAN.players
-    discriminator_loss, generator_loss = GAN.discriminator_loss, GAN.generator_loss
-    noise_key = GAN.noise_key
-    generate, judge, penalty = GAN.generate, GAN.judge, GAN.penalty
-    latents, decode, logits, sample = GAN.latents, GAN.decode, GAN.logits, GAN.sample
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(latent_dim=self.latent_dim)
         if self.divergence not in losses.F_DIVERGENCES:
             names = ", ".join(losses.F_DIVERGENCES)
@@ -66,21 +58,27 @@ class FGAN:
 
     @property
     def row(self) -> losses.FDivergence:
-        """Its line of the table."""
+        """The divergence's line of the table."""
         return losses.F_DIVERGENCES[self.divergence]
 
     @property
     def game(self) -> losses.Cost:
-        """The costs of both."""
-        generator = losses.f_generator_alternative if self.alternative else losses.f_generator
-        return losses.Cost(partial(losses.f_discriminator, self.row), partial(generator, self.row))
+        """The costs of both players."""
+        discriminator = partial(losses.f_discriminator, self.row)
+        if self.alternative:
+            generator = partial(losses.f_generator_alternative, self.row)
+        else:
+            generator = partial(losses.f_generator, self.row)
+        return losses.Cost(discriminator, generator)
 
-    def bound(self, variables: Variables, x: Float[Array, "b ..."], key: Key) -> Array:
-        """F on data and as many samples, a scalar: at most D_f(p || q), in expectation."""
-        real, fake = self.logits(variables, x), self.sample(variables, key, len(x))
-        return -losses.f_discriminator(self.row, real, self.logits(variables, fake))
+    def bound(self, variables: Variables, x: Float[Array, "b ..."], key: Key) -> jax.Array:
+        """Return F on data and as many samples, []; at most D_f(p || q), in expectation."""
+        samples = self.sample(variables, key, len(x))
+        real = self.logits(variables, x)
+        fake = self.logits(variables, samples)
+        return -losses.f_discriminator(self.row, real, fake)
 
-    def says_real(self, variables: Variables, x: Float[Array, "b ..."]) -> Array:
-        """1 where the critic's T = g(v) exceeds f'(1), which says p > q, else 0, [B]."""
+    def says_real(self, variables: Variables, x: Float[Array, "b ..."]) -> Float[Array, " b"]:
+        """Return 1 where the critic's T = g(v) exceeds f'(1), which says p > q, else 0."""
         truth = self.row.activation(self.logits(variables, x))
-        return (truth > self.row.threshold).astype(jax.numpy.float32)
+        return (truth > self.row.threshold).astype(jnp.float32)

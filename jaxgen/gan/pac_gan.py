@@ -12,7 +12,7 @@ moves no generator.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, final
 
 import flax.linen as nn
 import jax
@@ -20,16 +20,15 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from jaxgen import losses
+from jaxgen.arguments import require_fraction, require_positive
 from jaxgen.errors import ConfigError
-from jaxgen.gan.gan import GAN, Prior, init
-from jaxgen.nn import require_positive
-from jaxgen.ranges import require_fraction
-from jaxgen.train import Key, Mutated, Variables
-from jaxgen.typing import Array
+from jaxgen.gan.base import Prior, RealOrFake
+from jaxgen.typing import Array, Key, Mutated, Variables
 
 
+@final
 @dataclass(frozen=True)
-class PacGAN:
+class PacGAN(RealOrFake):
     """A generator against a discriminator of packs.
 
     Attributes:
@@ -53,44 +52,45 @@ class PacGAN:
     smoothing: float = 0.0
     prior: Prior = "normal"
     discriminator_moves: int = 1
-    r1: ClassVar[float] = 0.0
-    share_samples: ClassVar[bool] = False
 
-    game, range, players = GAN.game, GAN.range, GAN.players
-    discriminator_loss, generator_loss = GAN.discriminator_loss, GAN.generator_loss
-    noise_key = GAN.noise_key
-    generate, penalty = GAN.generate, GAN.penalty
-    latents, decode, sample = GAN.latents, GAN.decode, GAN.sample
-
-    def __post_init__(self):
-        sizes = {"latent_dim": self.latent_dim, "pack": self.pack}
-        require_positive(**sizes, discriminator_moves=self.discriminator_moves)
+    def __post_init__(self) -> None:
+        require_positive(
+            latent_dim=self.latent_dim,
+            pack=self.pack,
+            discriminator_moves=self.discriminator_moves,
+        )
         require_fraction(smoothing=self.smoothing)
         losses.cost(self.cost, self.smoothing)  # raises
 
-    def init(self, key: Key) -> Variables:
-        """Fresh variables {'generator', 'discriminator'}."""
-        generator_key, discriminator_key = jax.random.split(key)
-        z, x = jnp.zeros((2, self.latent_dim)), jnp.zeros((2 * self.pack, *self.shape))
-        return {
-            "generator": init(self.generator, generator_key, z),
-            "discriminator": init(self.discriminator, discriminator_key, packed(x, self.pack)),
-        }
+    @property
+    def game(self) -> losses.Cost:
+        """The costs of both players."""
+        return losses.cost(self.cost, self.smoothing)
+
+    def discriminator_inputs(self) -> tuple[jax.Array, ...]:
+        """Return two packs, for initialisation."""
+        return (packed(jnp.zeros((2 * self.pack, *self.shape)), self.pack),)
 
     def judge(
-        self, variables: Variables, x: Float[Array, "b ..."], key: Key
-    ) -> tuple[Float[Array, " n"], Mutated]:
-        """Logits of the packs in training mode, and D's new collections."""
-        return GAN.judge(self, variables, packed(x, self.pack), key)
+        self, variables: Variables, x: Float[Array, "b ..."], key: Key, *given: Array
+    ) -> tuple[Any, Mutated]:
+        """Return D's outputs on the packs in training mode, and D's new collections."""
+        return super().judge(variables, packed(x, self.pack), key, *given)
 
-    def logits(self, variables: Variables, x: Float[Array, "b ..."]) -> Float[Array, " n"]:
-        """The logits of D on the packs, by running statistics."""
-        return GAN.logits(self, variables, packed(x, self.pack))
+    def discriminate(self, variables: Variables, x: Float[Array, "b ..."], *given: Array) -> Any:
+        """Return D's outputs on the packs, by running statistics and without noise."""
+        return super().discriminate(variables, packed(x, self.pack), *given)
 
 
-def packed(x: Float[Array, "b ..."], pack: int) -> Float[Array, "n ..."]:
-    """[N * m, ..., C] -> [N, ..., m * C]. Raises ConfigError unless m divides the batch."""
+def packed(x: Float[Array, "b ..."], pack: int) -> Float[jax.Array, "n ..."]:
+    """Put each m examples side by side, [N * m, ..., C] -> [N, ..., m * C].
+
+    Raises:
+      ConfigError: m does not divide the batch.
+    """
     if x.shape[0] % pack:
         raise ConfigError(f"batch size {x.shape[0]} is not divisible by pack {pack}")
-    groups = x.reshape(-1, pack, *x.shape[1:])
-    return jnp.moveaxis(groups, 1, -2).reshape(-1, *x.shape[1:-1], pack * x.shape[-1])
+    *space, channels = x.shape[1:]
+    groups = x.reshape(-1, pack, *space, channels)  # [N * m, ..., C] -> [N, m, ..., C]
+    groups = jnp.moveaxis(groups, 1, -2)  # [N, ..., m, C]
+    return groups.reshape(-1, *space, pack * channels)

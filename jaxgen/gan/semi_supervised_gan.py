@@ -18,7 +18,7 @@ mean of squares, as its MNIST code has it.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, final
 
 import flax.linen as nn
 import jax
@@ -27,18 +27,20 @@ import optax
 from jaxtyping import Float, Int
 
 from jaxgen import losses
+from jaxgen.arguments import require_positive
 from jaxgen.errors import ConfigError
-from jaxgen.gan.gan import GAN, Prior, train_pass, verdicts
-from jaxgen.nn import require_positive
-from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
-from jaxgen.typing import Array
+from jaxgen.gan import advantage
+from jaxgen.gan.base import Adversarial, Prior
+from jaxgen.typing import Array, Batch, Key, Metrics, Mutated, Variables
 
 Objective = Literal["feature_matching", "non_saturating"]
 OBJECTIVES = ("feature_matching", "non_saturating")
+_REAL_OR_FAKE = losses.COSTS["non_saturating"]
 
 
+@final
 @dataclass(frozen=True)
-class SemiSupervisedGAN:
+class SemiSupervisedGAN(Adversarial):
     """A generator against a classifier.
 
     Attributes:
@@ -61,91 +63,86 @@ class SemiSupervisedGAN:
     adversarial: bool = True
     prior: Prior = "uniform"
 
-    range, init = GAN.range, GAN.init
-    generate, latents, decode, sample = GAN.generate, GAN.latents, GAN.decode, GAN.sample
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(latent_dim=self.latent_dim, num_labels=self.num_labels)
         if self.objective not in OBJECTIVES:
             names = ", ".join(OBJECTIVES)
             raise ConfigError(f"objective: got {self.objective!r}, expected one of {names}")
 
-    def players(
-        self,
-        discriminator: optax.GradientTransformation,
-        generator: optax.GradientTransformation,
-    ) -> tuple[Player, ...]:
-        """The classifier moves first."""
-        return (
-            Player("discriminator", ("discriminator",), self.discriminator_loss, discriminator),
-            Player("generator", ("generator",), self.generator_loss, generator),
-        )
-
     def discriminator_loss(
         self, variables: Variables, batch: Batch, key: Key
-    ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """Of the labelled their class, of all that they are real, of samples that they are not."""
-        x, (fake_key, real_key, judge_key) = batch["image"], jax.random.split(key, 3)
-        (logits, _), mutated = self.class_logits(variables, x, real_key)
-        loss, accuracy = supervised(logits, batch["label"])
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return the labelled examples' cross-entropy and half the cost of real against fake.
+
+        All examples count as real, those with a label (y >= 0) for their class, too.
+        """
+        x = batch["image"]
+        fake_key, real_key, judge_key = jax.random.split(key, 3)
+        (class_logits, _), mutated = self.judge(variables, x, real_key)
+        loss, accuracy = supervised(class_logits, batch["label"])
         metrics = {"supervised": loss, "labelled_accuracy": accuracy}
         if self.adversarial:
             samples, _ = self.generate(variables, fake_key, len(x))
-            (of_samples, _), _ = self.class_logits(variables, samples, judge_key)
-            real, fake = source_logit(logits), source_logit(of_samples)
-            loss = loss + 0.5 * losses.discriminator_cost(real, fake)
-            metrics |= verdicts(real, fake)
+            (class_logits_of_samples, _), _ = self.judge(variables, samples, judge_key)
+            real = source_logit(class_logits)
+            fake = source_logit(class_logits_of_samples)
+            loss = loss + 0.5 * _REAL_OR_FAKE.discriminator(real, fake)
+            metrics |= self.verdicts(class_logits, class_logits_of_samples)
         return loss, (metrics, {"discriminator": mutated})
 
     def generator_loss(
         self, variables: Variables, batch: Batch, key: Key
-    ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """The distance of the mean features, or the non-saturating cost."""
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return the distance of the mean features, or the non-saturating cost."""
         fake_key, real_key, judge_key = jax.random.split(key, 3)
         samples, mutated = self.generate(variables, fake_key, len(batch["image"]))
-        (logits, fake), _ = self.class_logits(variables, samples, judge_key)
+        (class_logits, fake_features), _ = self.judge(variables, samples, judge_key)
         if self.objective == "non_saturating":
-            loss = losses.non_saturating_cost(source_logit(logits))
+            loss = losses.non_saturating_cost(source_logit(class_logits))
         else:
-            (_, real), _ = self.class_logits(variables, batch["image"], real_key)
-            loss = losses.feature_matching(real, fake)
+            (_, real_features), _ = self.judge(variables, batch["image"], real_key)
+            loss = losses.feature_matching(real_features, fake_features)
         return loss, ({}, {"generator": mutated})
 
-    def judge(
-        self, variables: Variables, x: Float[Array, "b ..."], key: Key
-    ) -> tuple[Float[Array, " b"], Mutated]:
-        """The GAN's logits in training mode, and D's new collections."""
-        (logits, _), mutated = self.class_logits(variables, x, key)
-        return source_logit(logits), mutated
+    def verdicts(self, real: Array, fake: Array) -> Metrics:
+        """Return the advantage in telling real from fake, from the logits of the classes, [B, K].
 
-    def class_logits(
-        self, variables: Variables, x: Float[Array, "b ..."], key: Key
-    ) -> tuple[tuple[Float[Array, "b k"], Float[Array, "b f"]], Mutated]:
-        """Class logits and features in training mode, and D's new collections."""
-        return train_pass(self.discriminator, variables["discriminator"], x, key=key)
+        {} without the game: then nobody has learned to tell them apart.
+        """
+        if not self.adversarial:
+            return {}
+        return advantage.verdicts(_REAL_OR_FAKE, source_logit(real), source_logit(fake))
+
+    @property
+    def largest_advantage(self) -> float:
+        """The most that the advantage can be."""
+        return advantage.largest(_REAL_OR_FAKE)
 
     def classify(self, variables: Variables, x: Float[Array, "b ..."]) -> Float[Array, "b k"]:
-        """log p(y | x) of the K classes."""
-        logits, _ = self.discriminator.apply(variables["discriminator"], x, train=False)
-        return jax.nn.log_softmax(logits)
+        """Return log p(y | x) of the K classes."""
+        class_logits, _ = self.discriminate(variables, x)
+        return jax.nn.log_softmax(class_logits)
 
     def logits(self, variables: Variables, x: Float[Array, "b ..."]) -> Float[Array, " b"]:
-        """The GAN's logit of being real."""
-        return source_logit(self.discriminator.apply(variables["discriminator"], x, train=False)[0])
+        """Return the logit of being real, by running statistics and without noise."""
+        class_logits, _ = self.discriminate(variables, x)
+        return source_logit(class_logits)
 
 
 def source_logit(logits: Float[Array, "b k"]) -> Float[Array, " b"]:
-    """log sum_k exp l_k: of D = Z / (Z + 1)."""
+    """Return log Z = log sum_k exp l_k, the logit of D = Z / (Z + 1)."""
     return jax.nn.logsumexp(logits, axis=-1)
 
 
-def supervised(logits: Float[Array, "b k"], label: Int[Array, " b"]) -> tuple[Array, Array]:
-    """-log p(y | x) and the accuracy, means over the examples with a label, those with y >= 0.
+def supervised(logits: Float[Array, "b k"], label: Int[Array, " b"]) -> tuple[jax.Array, jax.Array]:
+    """Return -log p(y | x) and the accuracy, means over the examples with a label, y >= 0.
 
-    0 where there is none.
+    Both are 0 where there is none.
     """
-    known, label = label >= 0, label.astype(jnp.int32)
+    known = label >= 0
+    label = label.astype(jnp.int32)
     num = jnp.maximum(known.sum(), 1)
-    cross = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(label, 0))
+    valid = jnp.maximum(label, 0)  # -1 would index the last class
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, valid)
     right = logits.argmax(axis=-1) == label
-    return (known * cross).sum() / num, (known & right).sum() / num
+    return (known * cross_entropy).sum() / num, (known & right).sum() / num

@@ -14,22 +14,23 @@ Metz, Poole, Pfau & Sohl-Dickstein, 2016, "Unrolled generative adversarial netwo
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import final
 
 import flax.linen as nn
 import jax
 import optax
 
 from jaxgen import losses
+from jaxgen.arguments import require_positive
 from jaxgen.errors import ConfigError
-from jaxgen.gan.gan import GAN, Prior
-from jaxgen.nn import require_positive
-from jaxgen.train import Batch, Key, Metrics, Mutated, Player, TrainState, Variables, update
-from jaxgen.typing import Array
+from jaxgen.gan.base import Prior, RealOrFake
+from jaxgen.step import Player, TrainState, update
+from jaxgen.typing import Batch, Key, Metrics, Mutated, Variables
 
 
+@final
 @dataclass(frozen=True)
-class UnrolledGAN:
+class UnrolledGAN(RealOrFake):
     """A generator that foresees the discriminator.
 
     Attributes:
@@ -49,45 +50,47 @@ class UnrolledGAN:
     unrolled: int = 5
     cost: str = "minimax"
     prior: Prior = "normal"
-    smoothing: ClassVar[float] = 0.0
-    r1: ClassVar[float] = 0.0
-    share_samples: ClassVar[bool] = False
 
-    game, range, init = GAN.game, GAN.range, GAN.init
-    discriminator_loss, noise_key = GAN.discriminator_loss, GAN.noise_key
-    generate, judge, penalty = GAN.generate, GAN.judge, GAN.penalty
-    latents, decode, logits, sample = GAN.latents, GAN.decode, GAN.logits, GAN.sample
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(latent_dim=self.latent_dim)
         if self.unrolled < 0:
             raise ConfigError(f"unrolled: got {self.unrolled}, expected >= 0")
         losses.cost(self.cost)  # raises
+
+    @property
+    def game(self) -> losses.Cost:
+        """The costs of both players."""
+        return losses.cost(self.cost)
 
     def players(
         self,
         discriminator: optax.GradientTransformation,
         generator: optax.GradientTransformation,
     ) -> tuple[Player, ...]:
-        """The generator's loss knows the discriminator's whole next move."""
+        """Return the two players; the generator's loss knows the discriminator's whole move."""
         opponent = Player(
             "discriminator", ("discriminator",), self.discriminator_loss, discriminator
         )
         loss = partial(self.generator_loss, opponent=opponent)
         return (opponent, Player("generator", ("generator",), loss, generator))
 
-    def generator_loss(
+    def generator_loss(  # type: ignore[override]  # `players` binds the opponent
         self, variables: Variables, batch: Batch, key: Key, *, opponent: Player
-    ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """The cost of G before the discriminator as it would be k moves from here.
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return the cost of G before the discriminator as it would be k moves from here.
 
         All moves see the same samples, so that G is passed once in each direction.
         """
         fake_key, _, judge_key = jax.random.split(key, 3)
         samples, mutated = self.generate(variables, fake_key, len(batch["image"]))
         foreseen = replace(opponent, loss=partial(self.discriminator_loss, samples=samples))
-        state = TrainState(batch["step"], key, variables, batch["opt_state"])
-        move = lambda state, _: (update(foreseen, state, batch, key)[0], None)  # noqa: E731
-        state, _ = jax.lax.scan(move, state, length=self.unrolled)
-        logits, _ = self.judge(state.variables, samples, judge_key)
+
+        def move(state: TrainState, _: None) -> tuple[TrainState, None]:
+            state, _metrics = update(foreseen, state, batch, key)
+            return state, None
+
+        # theta_D^0 and its optimiser's live state: equations 7 and 8
+        now = TrainState(batch["step"], key, variables, batch["opt_state"])
+        ahead, _ = jax.lax.scan(move, now, length=self.unrolled)
+        (logits, _), _ = self.judge(ahead.variables, samples, judge_key)
         return self.game.generator(logits), ({}, {"generator": mutated})

@@ -13,21 +13,21 @@ normalisation, for its gradient is taken example by example.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import final
 
 import flax.linen as nn
+import jax
 from jaxtyping import Float
 
 from jaxgen import losses
-from jaxgen.gan.gan import GAN, Prior
-from jaxgen.nn import require_positive
-from jaxgen.ranges import LARGE, require_within
-from jaxgen.train import Key, Variables
-from jaxgen.typing import Array
+from jaxgen.arguments import LARGE, require_positive, require_within
+from jaxgen.gan.base import Prior, RealOrFake
+from jaxgen.typing import Array, Key
 
 
+@final
 @dataclass(frozen=True)
-class WGANGP:
+class WGANGP(RealOrFake):
     """A generator against a critic of slope about 1.
 
     Attributes:
@@ -47,22 +47,22 @@ class WGANGP:
     weight: float = 10.0
     discriminator_moves: int = 5
     prior: Prior = "normal"
-    game: ClassVar[losses.Cost] = losses.COSTS["wasserstein"]
-    share_samples: ClassVar[bool] = False
 
-    range, init, players = GAN.range, GAN.init, GAN.players
-    discriminator_loss, generator_loss = GAN.discriminator_loss, GAN.generator_loss
-    noise_key = GAN.noise_key
-    generate, judge = GAN.generate, GAN.judge
-    latents, decode, logits, sample = GAN.latents, GAN.decode, GAN.logits, GAN.sample
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(latent_dim=self.latent_dim, discriminator_moves=self.discriminator_moves)
         require_within(0, LARGE, weight=self.weight)
 
+    @property
+    def game(self) -> losses.Cost:
+        """The Wasserstein distance, estimated and reduced."""
+        return losses.COSTS["wasserstein"]
+
     def penalty(
-        self, variables: Variables, x: Float[Array, "b ..."], samples: Array, key: Key
-    ) -> Array:
-        """lambda times the gradient penalty."""
-        critic = lambda x: self.judge(variables, x, key)[0]  # noqa: E731
+        self,
+        critic: losses.Critic,
+        x: Float[Array, "b ..."],
+        samples: Float[Array, "b ..."],
+        key: Key,
+    ) -> jax.Array:
+        """Return lambda times the gradient penalty between x and samples."""
         return self.weight * losses.gradient_penalty(critic, x, samples, key)

@@ -1,8 +1,12 @@
 """Blocks that two or more models use; no algorithm lives here."""
 
+from jaxgen.arguments import require_positive
 from jaxgen.nn.activation import activation
 from jaxgen.nn.batch_norm import Norm, ReferenceNorm, WithReference, normalize
+from jaxgen.nn.bias import add_bias
 from jaxgen.nn.conv import Downsample, Upsample, depth_to_space
+from jaxgen.nn.discriminator import Discriminator, MLPTrunk
+from jaxgen.nn.generator import MLPGenerator
 from jaxgen.nn.initializer import Initializer
 from jaxgen.nn.lstm import LSTMState, broadcast_state, lstm
 from jaxgen.nn.masked import (
@@ -14,19 +18,22 @@ from jaxgen.nn.masked import (
     group_mask,
     kernel_mask,
     live_taps,
+    masked_kernel,
 )
-from jaxgen.nn.masked_kernel import masked_kernel
 from jaxgen.nn.minibatch import MinibatchDiscrimination
 from jaxgen.nn.mlp import MLP
-from jaxgen.nn.sizes import require_positive
+from jaxgen.nn.passes import evaluation_pass, init_variables, train_pass
 from jaxgen.nn.strided import Down, Up, down, up
 
 __all__ = [
     "MLP",
+    "Discriminator",
     "Down",
     "Downsample",
     "Initializer",
     "LSTMState",
+    "MLPGenerator",
+    "MLPTrunk",
     "MinibatchDiscrimination",
     "Norm",
     "ReferenceNorm",
@@ -34,6 +41,7 @@ __all__ = [
     "Upsample",
     "WithReference",
     "activation",
+    "add_bias",
     "broadcast_state",
     "causal_conv",
     "conv_by_lax",
@@ -42,12 +50,15 @@ __all__ = [
     "coordinates",
     "depth_to_space",
     "down",
+    "evaluation_pass",
     "group_mask",
+    "init_variables",
     "kernel_mask",
     "live_taps",
     "lstm",
     "masked_kernel",
     "normalize",
     "require_positive",
+    "train_pass",
     "up",
 ]

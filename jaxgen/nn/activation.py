@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.errors import ConfigError
+from jaxgen.typing import Array
 
 _ACTIVATIONS = {
     "tanh": jnp.tanh,
@@ -18,8 +19,12 @@ _ACTIVATIONS = {
 }
 
 
-def activation(name: str) -> Callable[[jax.Array], jax.Array]:
-    """The function of that name. Raises ConfigError naming the choices."""
+def activation(name: str) -> Callable[[Array], jax.Array]:
+    """Return the function of that name.
+
+    Raises:
+      ConfigError: there is none; the message names the choices.
+    """
     if name not in _ACTIVATIONS:
         raise ConfigError(f"activation: got {name!r}, expected one of {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[name]

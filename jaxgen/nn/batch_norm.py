@@ -19,13 +19,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from jaxgen.nn.bias import add_bias
 from jaxgen.typing import Array
 
 EPSILON = 1e-5
 
 
 class ReferenceNorm(nn.Module):
-    """[N + B, ..., C] -> the same; the first N rows are the reference batch.
+    """Normalisation of [N + B, ..., C]; the first N rows are the reference batch.
 
     Attributes:
       num_reference: N.
@@ -37,23 +38,28 @@ class ReferenceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ... c"]) -> Float[Array, "b ... c"]:
-        """Normalises the reference batch by itself, every other row as the paper says."""
+        """Normalise the reference batch by itself, every other row as the paper says."""
         gamma = self.param("scale", nn.initializers.ones, x.shape[-1:])
         beta = self.param("bias", nn.initializers.zeros, x.shape[-1:])
         space = tuple(range(1, x.ndim - 1))
         mean = x.mean(axis=space, keepdims=True)
         square = jnp.square(x).mean(axis=space, keepdims=True)
         n = self.num_reference
-        own = 1 / (n + 1) if self.virtual else 0.0
+        own = 1 / (n + 1) if self.virtual else 0.0  # c of the paper
 
-        def joined(moment: Array) -> Array:
+        def joined(moment: jax.Array) -> jax.Array:
+            # [N + B, 1, ..., C]: the mean over the reference batch, and for the rest its mixture
+            # with the moment of each example.
             reference = moment[:n].mean(axis=0, keepdims=True)
             rest = own * moment[n:] + (1 - own) * reference
             return jnp.concatenate([jnp.broadcast_to(reference, moment[:n].shape), rest])
 
-        mean, square = joined(mean), joined(square)
-        variance = jnp.maximum(square - jnp.square(mean), 0.0)
-        return gamma * (x - mean) * jax.lax.rsqrt(variance + EPSILON) + beta
+        mean = joined(mean)
+        square = joined(square)
+        variance = jnp.maximum(square - jnp.square(mean), 0.0)  # rounding can take it below 0
+        gamma = jax.lax.broadcast_to_rank(gamma, x.ndim)  # [C] -> [1, ..., C]
+        normalized = gamma * (x - mean) * jax.lax.rsqrt(variance + EPSILON)
+        return add_bias(normalized, beta)
 
 
 class WithReference(nn.Module):
@@ -69,25 +75,38 @@ class WithReference(nn.Module):
 
     @property
     def range(self) -> tuple[float, float]:
-        """Of the network."""
+        """The smallest and the largest value of the network's samples."""
         return self.network.range
 
     @nn.compact
-    def __call__(self, z: Float[Array, "b z"], *, train: bool) -> Float[Array, "b ..."]:
-        """The network's outputs on z. The reference noise is drawn once, at initialisation."""
-        shape = (self.num_reference, z.shape[-1])
-        draw = lambda: jax.random.normal(self.make_rng("params"), shape)  # noqa: E731
+    def __call__(
+        self,
+        z: Float[Array, "b z"],
+        *,
+        train: bool,
+    ) -> Float[Array, "b ..."]:
+        """Return the network's outputs on z; the reference noise is drawn at initialisation."""
+
+        def draw() -> jax.Array:
+            shape = (self.num_reference, z.shape[-1])
+            return jax.random.normal(self.make_rng("params"), shape)
+
         reference = self.variable("reference", "z", draw).value
-        return self.network(jnp.concatenate([reference, z]), train=train)[self.num_reference :]
+        both = jnp.concatenate([reference, z])  # [N + B, Z]
+        return self.network(both, train=train)[self.num_reference :]
 
 
 Norm = Literal["none", "batch", "virtual", "reference"]
 
 
 def normalize(
-    x: Float[Array, "b ... c"], norm: Norm, *, train: bool, num_reference: int = 0
+    x: Float[Array, "b ... c"],
+    norm: Norm,
+    *,
+    train: bool,
+    num_reference: int = 0,
 ) -> Array:
-    """The layer of that name; to be called inside a compact module.
+    """Apply the layer of that name; to be called inside a compact module.
 
     Batch normalisation keeps 0.9 of its running statistics a step.
     """

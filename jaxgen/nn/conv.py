@@ -14,9 +14,15 @@ from jaxgen.typing import Array
 
 
 def depth_to_space(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c4"]:
-    """[B, H, W, 4C] -> [B, 2H, 2W, C]: each pixel's channels become a 2x2 block."""
+    """Lay each pixel's channels out as a block of 2 x 2, [B, H, W, 4C] -> [B, 2H, 2W, C].
+
+    one pixel  [a b c d]   ->   a b
+                                c d
+    """
     b, h, w, c = x.shape
-    x = x.reshape(b, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
+    x = x.reshape(b, h, w, 2, 2, c // 4)
+    # [B, H, W, row, column, C] -> [B, H, row, W, column, C]
+    x = x.transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(b, 2 * h, 2 * w, c // 4)
 
 
@@ -32,11 +38,10 @@ class Downsample(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c2"]:
-        """Applies the layers, an activation after each."""
+        """Apply the layers, an activation after each."""
         for width in self.widths:
-            x = activation(self.activation)(
-                nn.Conv(width, (3, 3), strides=(2, 2), dtype=self.dtype)(x)
-            )
+            x = nn.Conv(width, (3, 3), strides=(2, 2), dtype=self.dtype)(x)
+            x = activation(self.activation)(x)
         return x
 
 
@@ -52,8 +57,9 @@ class Upsample(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c2"]:
-        """Applies the layers, an activation after each."""
+        """Apply the layers, an activation after each."""
         for width in self.widths:
             x = nn.Conv(4 * width, (3, 3), dtype=self.dtype)(x)
-            x = activation(self.activation)(depth_to_space(x))
+            x = depth_to_space(x)
+            x = activation(self.activation)(x)
         return x

@@ -8,12 +8,24 @@ from flax.linen import initializers
 
 from jaxgen.errors import ConfigError
 
-_INITIALIZERS = {  # a function of the scale
-    "lecun_normal": lambda scale: initializers.variance_scaling(
-        scale, "fan_in", "truncated_normal"
-    ),
-    "he_normal": lambda scale: initializers.variance_scaling(2 * scale, "fan_in", "normal"),
-    "he_uniform": lambda scale: initializers.variance_scaling(2 * scale, "fan_in", "uniform"),
+
+def _lecun_normal(scale: float) -> Callable[..., jax.Array]:
+    return initializers.variance_scaling(scale, "fan_in", "truncated_normal")
+
+
+def _he_normal(scale: float) -> Callable[..., jax.Array]:
+    return initializers.variance_scaling(2 * scale, "fan_in", "normal")
+
+
+def _he_uniform(scale: float) -> Callable[..., jax.Array]:
+    return initializers.variance_scaling(2 * scale, "fan_in", "uniform")
+
+
+# name -> (scale -> Linen's initialiser)
+_INITIALIZERS: dict[str, Callable[[float], Callable[..., jax.Array]]] = {
+    "lecun_normal": _lecun_normal,
+    "he_normal": _he_normal,
+    "he_uniform": _he_uniform,
     "normal": initializers.normal,
     "orthogonal": initializers.orthogonal,
 }
@@ -21,7 +33,7 @@ _INITIALIZERS = {  # a function of the scale
 
 @dataclass(frozen=True)
 class Initializer:
-    """How weights begin.
+    """A distribution of weights before training.
 
     Attributes:
       name: lecun_normal, he_normal, he_uniform (of variance scale / fan in, and twice that),
@@ -32,12 +44,12 @@ class Initializer:
     name: str = "lecun_normal"
     scale: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in _INITIALIZERS:
             names = ", ".join(_INITIALIZERS)
             raise ConfigError(f"initializer: got {self.name!r}, expected one of {names}")
 
     def __call__(self, *args: object, **kwargs: object) -> jax.Array:
-        """As Linen calls it: (key, shape, dtype) -> weights."""
-        function: Callable[..., jax.Array] = _INITIALIZERS[self.name](self.scale)
-        return function(*args, **kwargs)
+        """Return fresh weights; Linen calls it with (key, shape, dtype)."""
+        initialize = _INITIALIZERS[self.name](self.scale)
+        return initialize(*args, **kwargs)

@@ -16,20 +16,29 @@ from jaxgen.typing import Array
 
 
 class LSTMState(NamedTuple):
-    """What an LSTM carries on."""
+    """The state that an LSTM carries on."""
 
     h: Float[Array, "... h"]  # the output
     c: Float[Array, "... h"]  # the cell
 
 
-def lstm(gates: Float[Array, "... h4"], c: Float[Array, "... h"]) -> LSTMState:
-    """The next state from the sum of all inputs to the gates and from the cell's last value."""
+def lstm(
+    gates: Float[Array, "... h4"],
+    c: Float[Array, "... h"],
+) -> LSTMState:
+    """Return the next state from the gates, all their inputs summed, and the cell's last value."""
     o, f, i, g = jnp.split(gates, 4, axis=-1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return LSTMState(jax.nn.sigmoid(o) * jnp.tanh(c), c)
+    kept = jax.nn.sigmoid(f) * c
+    c = kept + jax.nn.sigmoid(i) * jnp.tanh(g)
+    h = jax.nn.sigmoid(o) * jnp.tanh(c)
+    return LSTMState(h, c)
 
 
-def broadcast_state(first: Float[Array, "2 h"], shape: tuple[int, ...]) -> LSTMState:
-    """The learned initial state (h, c) at every place of `shape`."""
+def broadcast_state(
+    first: Float[Array, "2 h"],
+    shape: tuple[int, ...],
+) -> LSTMState:
+    """Return the learned initial state (h, c) at every place of `shape`."""
     h, c = first
-    return LSTMState(*(jnp.broadcast_to(x, (*shape, x.size)) for x in (h, c)))
+    everywhere = (*shape, h.size)
+    return LSTMState(jnp.broadcast_to(h, everywhere), jnp.broadcast_to(c, everywhere))

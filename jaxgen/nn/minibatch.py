@@ -16,7 +16,7 @@ from jaxgen.typing import Array
 
 
 class MinibatchDiscrimination(nn.Module):
-    """[B, A] -> [B, A + kernels]. Real and fake batches must pass apart.
+    """A layer [B, A] -> [B, A + kernels]. Real and fake batches must pass apart.
 
     Attributes:
       kernels: K.
@@ -30,14 +30,15 @@ class MinibatchDiscrimination(nn.Module):
 
     @nn.compact
     def __call__(self, features: Float[Array, "b a"]) -> Float[Array, "b a2"]:
-        """Appends the nearness to the rest of the batch."""
+        """Append the nearness to the rest of the batch."""
         shape = (features.shape[-1], self.kernels, self.dim)
         tensor = self.param("T", nn.initializers.normal(self.scale), shape)
-        points = jnp.einsum("ba,akc->bkc", features, tensor)
+        points = jnp.einsum("ba,akc->bkc", features, tensor)  # M of the paper
         return jnp.concatenate([features, nearness(points)], axis=-1)
 
 
 def nearness(points: Float[Array, "b k c"]) -> Float[Array, "b k"]:
-    """sum over j != i of exp(-|M_ik - M_jk|_1)."""
-    distances = jnp.abs(points[:, None] - points[None]).sum(axis=-1)
+    """Return the sum over j != i of exp(-|M_ik - M_jk|_1)."""
+    differences = points[:, None] - points[None]  # [B, 1, K, C] - [1, B, K, C]
+    distances = jnp.abs(differences).sum(axis=-1)  # [B, B, K]
     return jnp.exp(-distances).sum(axis=1) - 1.0  # itself

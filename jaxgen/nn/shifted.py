@@ -23,21 +23,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from jaxgen.nn.bias import add_bias
 from jaxgen.typing import Array
 
 _LEAST_VARIANCE = 1e-6  # below it an output does not vary: at the top of an image nothing is seen
 
 
 def concat_elu(x: Float[Array, "... c"]) -> Float[Array, "... c2"]:
-    """elu of x and of -x, twice the channels; zero at zero."""
+    """Return elu of x and of -x side by side, twice the channels; zero at zero."""
     return jax.nn.elu(jnp.concatenate([x, -x], axis=-1))
 
 
-def shift(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
-    """Moves by one along `axis`, away from the origin; zeros come in."""
+def shift(
+    x: Float[Array, "..."],
+    axis: int,
+) -> Float[Array, "..."]:
+    """Move by one along `axis`, away from the origin; zeros come in."""
     ends = [(0, 0)] * x.ndim
     ends[axis] = (1, 0)
-    return jax.lax.slice_in_dim(jnp.pad(x, ends), 0, x.shape[axis], axis=axis)
+    padded = jnp.pad(x, ends)
+    return jax.lax.slice_in_dim(padded, 0, x.shape[axis], axis=axis)  # the last one falls out
 
 
 def shifted_conv(
@@ -47,7 +52,7 @@ def shifted_conv(
     stride: int = 1,
     top: int | None = None,
 ) -> Float[Array, "b h2 w2 o"]:
-    """A shifted convolution; zeros outside the image.
+    """Convolve with a shifted kernel; zeros outside the image.
 
     Args:
       x: maps.
@@ -56,72 +61,99 @@ def shifted_conv(
       top: rows of zeros above; None for as many as give the first row a full kernel.
     """
     height, width = kernel.shape[:2]
+    above = height - 1 if top is None else top
+    # Width 3: one column of zeros on both sides. Width 2: one on the left, none on the right.
+    sides = (width // 2, (width - 1) // 2)
     return jax.lax.conv_general_dilated(
-        x,
-        kernel,
+        jnp.asarray(x),
+        jnp.asarray(kernel),
         window_strides=(stride, stride),
-        padding=((height - 1 if top is None else top, 0), (width // 2, (width - 1) // 2)),
+        padding=((above, 0), sides),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 
 def shifted_upsample(
-    x: Float[Array, "b h w i"], kernel: Float[Array, "2 kw i o"]
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "2 kw i o"],
 ) -> Float[Array, "b h2 w2 o"]:
-    """The transposed convolution of stride 2 that keeps the order of pixels; sides double.
+    """Double the sides by the transposed convolution of stride 2 that keeps the order of pixels.
 
     Pixel (r, c) sees (r // 2, c // 2), and behind a kernel of width 3 an odd c its right neighbour
     too. Each output has but one or two inputs, so that it is a product with the kernel and a
     rearrangement: equal to the transposed convolution, without its slow gradient on CPU.
     """
-    rows = jnp.stack([upsample_columns(x, kernel[0]), upsample_columns(x, kernel[1])], axis=2)
+    even = upsample_columns(x, kernel[0])
+    odd = upsample_columns(x, kernel[1])
+    rows = jnp.stack([even, odd], axis=2)  # [B, H, 2, 2W, O]
     b, h, _, w, features = rows.shape
-    return rows.reshape(b, 2 * h, w, features)
+    return rows.reshape(b, 2 * h, w, features)  # rows alternate
 
 
 def upsample_columns(
-    x: Float[Array, "... w i"], kernel: Float[Array, "kw i o"]
+    x: Float[Array, "... w i"],
+    kernel: Float[Array, "kw i o"],
 ) -> Float[Array, "... w2 o"]:
-    """One row of `shifted_upsample`."""
-    taps = [x @ tap for tap in kernel]
-    if len(taps) == 3:  # output 2j + k - 1 of input j by tap k: odd columns have two inputs
+    """Return one row of `shifted_upsample`.
+
+    Input j reaches by tap k the output 2j + k - 1 (width 3) or 2j + k (width 2):
+
+        inputs              0       1       2
+        outputs, width 3    0   1   2   3   4   5       even: tap 1 of their input
+        taps                1  2 0  1  2 0  1   2       odd: tap 2 of the left, tap 0 of the right
+        taps, width 2       0   1   0   1   0   1
+    """
+    taps = [x @ tap for tap in kernel]  # kw x [..., W, O]
+    if len(taps) == 3:
         from_right = jnp.roll(taps[0], -1, axis=-2).at[..., -1, :].set(0)
         taps = [taps[1], taps[2] + from_right]
-    pairs = jnp.stack(taps, axis=-2)
+    pairs = jnp.stack(taps, axis=-2)  # [..., W, 2, O] -> [..., 2W, O]
     return pairs.reshape(*x.shape[:-2], 2 * x.shape[-2], kernel.shape[-1])
 
 
 def normalized(
-    params: Mapping[str, Array], dtype: str = "float32"
+    params: Mapping[str, Array],
+    dtype: str = "float32",
 ) -> dict[str, Float[Array, "..."]]:
-    """{kernel, bias} from {kernel, scale, bias}: what the convolution is to use."""
-    kernel = _unit(params["kernel"]) * params["scale"]
+    """Return the {kernel, bias} that a convolution uses, from {kernel, scale, bias}."""
+    unit = _unit(params["kernel"])
+    kernel = unit * jax.lax.broadcast_to_rank(params["scale"], unit.ndim)
     return {"kernel": kernel.astype(dtype), "bias": params["bias"].astype(dtype)}
 
 
 def data_dependent(
-    kernel: Float[Array, "..."], respond: Callable[[Array], Array], gain: float = 1.0
+    kernel: Float[Array, "..."],
+    respond: Callable[[Array], Array],
+    gain: float = 1.0,
 ) -> tuple[dict[str, Float[Array, "..."]], Float[Array, "..."]]:
-    """Parameters {kernel, scale, bias} whose outputs have mean 0, standard deviation `gain`.
+    """Return parameters {kernel, scale, bias} whose outputs have mean 0 and deviation `gain`.
 
     Args:
       kernel: of which the direction is used, outputs last.
       respond: the batch's outputs [..., o] for a kernel, without scale and bias.
-      gain: of the outputs. An output that does not vary keeps the scale `gain` and a bias of 0.
+      gain: the standard deviation of the outputs. An output that does not vary keeps the scale
+        `gain` and a bias of 0.
 
     Returns:
       The parameters and the outputs [..., o] that they give.
     """
     outputs = respond(_unit(kernel))
     axes = tuple(range(outputs.ndim - 1))
-    mean, variance = outputs.mean(axes), outputs.var(axes)
+    mean = outputs.mean(axes)
+    variance = outputs.var(axes)
     varies = variance > _LEAST_VARIANCE
-    scale = gain * jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, variance, 1.0)), 1.0)
+    # The inner `where` keeps an infinity out of the branch that is not taken.
+    inverse_std = jax.lax.rsqrt(jnp.where(varies, variance, 1.0))
+    scale = gain * jnp.where(varies, inverse_std, 1.0)
     bias = jnp.where(varies, -mean * scale, 0.0)
-    return {"kernel": kernel, "scale": scale, "bias": bias}, outputs * scale + bias
+    params = {"kernel": kernel, "scale": scale, "bias": bias}
+    scaled = outputs * jax.lax.broadcast_to_rank(scale, outputs.ndim)
+    return params, add_bias(scaled, bias)
 
 
-def _unit(kernel):
-    """Of length 1 for each output."""
-    square = (kernel**2).sum(axis=tuple(range(kernel.ndim - 1)))
-    return kernel * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
+def _unit(kernel: Array) -> Array:
+    """Return the kernel with length 1 over all inputs of each output."""
+    inputs = tuple(range(kernel.ndim - 1))
+    square = (kernel**2).sum(axis=inputs)  # [O]
+    inverse_length = jax.lax.rsqrt(jnp.maximum(square, 1e-12))
+    return kernel * jax.lax.broadcast_to_rank(inverse_length, kernel.ndim)

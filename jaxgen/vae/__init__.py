@@ -1,7 +1,8 @@
-"""Variational autoencoders: one algorithm a file."""
+"""Variational autoencoders: one algorithm a file, what they share in `base`."""
 
-from jaxgen.observation import Bernoulli, DiscretizedLogistic, Gaussian
+from jaxgen.distributions.observation import Bernoulli, DiscretizedLogistic, Gaussian
 from jaxgen.vae.autoencoder import Autoencoder
+from jaxgen.vae.base import LatentVariableModel
 from jaxgen.vae.iwae import IWAE
 from jaxgen.vae.linear_gaussian import LinearGaussianVAE
 from jaxgen.vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
@@ -16,6 +17,7 @@ __all__ = [
     "ConvEncoder",
     "DiscretizedLogistic",
     "Gaussian",
+    "LatentVariableModel",
     "LinearGaussianVAE",
     "MLPDecoder",
     "MLPEncoder",

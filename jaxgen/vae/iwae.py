@@ -14,22 +14,24 @@ optimiser (Adam with epsilon 1e-4, a learning rate falling in 8 stages) is a set
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import flax.linen as nn
+import jax
 import optax
 
 from jaxgen.distributions import log_mean_exp, normal_kl
+from jaxgen.distributions.observation import Bernoulli, Observation
 from jaxgen.errors import ConfigError
-from jaxgen.observation import Bernoulli, Observation
-from jaxgen.train import Batch, Key, Metrics, Mutated, Player, Variables
-from jaxgen.typing import Array
+from jaxgen.step import Player
+from jaxgen.typing import Batch, Key, Metrics, Mutated, Variables
 from jaxgen.vae import vae
-from jaxgen.vae.vae import VAE, draw
+from jaxgen.vae.base import LatentVariableModel, draw
 
 
+@final
 @dataclass(frozen=True)
-class IWAE:
+class IWAE(LatentVariableModel):
     """A VAE in all but its objective.
 
     Attributes:
@@ -48,34 +50,32 @@ class IWAE:
     observation: Observation = Bernoulli()  # noqa: RUF009 (frozen)
     num_samples: int = 50
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.num_samples < 1:
             raise ConfigError(f"num_samples: got {self.num_samples}, expected >= 1")
 
-    # The networks, the bounds and the sampler are the VAE's own functions.
-    init, sample = VAE.init, VAE.sample
-    posterior, encode, decode, reconstruct = VAE.posterior, VAE.encode, VAE.decode, VAE.reconstruct
-    log_likelihood, log_weight, log_weights = VAE.log_likelihood, VAE.log_weight, VAE.log_weights
-    terms, elbo, iwae = VAE.terms, VAE.elbo, VAE.iwae
-
     def players(self, tx: optax.GradientTransformation) -> tuple[Player, ...]:
-        """One player, who owns both networks."""
+        """Return the one player, who owns both networks."""
         return (Player("iwae", ("encoder", "decoder"), self.iwae_loss, tx),)
 
     def iwae_loss(
-        self, variables: Variables, batch: Batch, key: Key
-    ) -> tuple[Array, tuple[Metrics, Mutated]]:
-        """-L_k, mean over the batch; the metrics are the two terms of the negative ELBO."""
+        self,
+        variables: Variables,
+        batch: Batch,
+        key: Key,
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return -L_k, mean over the batch, and as metrics both terms of the negative ELBO."""
         mean, log_std = self.posterior(variables, batch["image"])
         z = draw(key, mean, log_std, self.num_samples)
-        weights = self.log_weight(variables, batch["image"], z, mean, log_std)
+        weights = self.log_weight(variables, batch["image"], z, mean, log_std)  # [k, B]
         kl = normal_kl(mean, log_std).sum(axis=-1).mean()
         metrics = {"reconstruction": -weights.mean() - kl, "kl": kl}
-        return -log_mean_exp(weights, axis=0).mean(), (metrics, {})
+        bound = log_mean_exp(weights, axis=0).mean()
+        return -bound, (metrics, {})
 
 
 def mlp(shape: tuple[int, ...], *, num_samples: int = 50, **networks: Any) -> IWAE:
-    """An IWAE of two MLPs; the other arguments as in `vae.mlp`."""
+    """Build an IWAE of two MLPs; the other arguments as in `vae.mlp`."""
     model = vae.mlp(shape, **networks)
     if (model.beta, model.warmup_steps, model.free_bits) != (1.0, 0, 0.0):
         raise ConfigError("IWAE: beta, warmup_steps and free_bits do not apply to its bound")

@@ -15,7 +15,7 @@ Tipping & Bishop, 1999, "Probabilistic principal component analysis", equations 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import flax.linen as nn
 import jax
@@ -24,16 +24,16 @@ import optax
 from jaxtyping import Float
 
 from jaxgen.distributions import LOG_2PI
+from jaxgen.distributions.observation import Gaussian
 from jaxgen.errors import ConfigError
-from jaxgen.observation import Gaussian
-from jaxgen.train import Player, Variables
-from jaxgen.typing import Array
+from jaxgen.step import Player
+from jaxgen.typing import Array, Batch, Key, Metrics, Mutated, Variables
 from jaxgen.vae import vae
-from jaxgen.vae.vae import VAE
+from jaxgen.vae.base import LatentVariableModel, negative_elbo
 
 
 class LinearGaussian(NamedTuple):
-    """x = W z + b + s e."""
+    """The parameters of x = W z + b + s e."""
 
     weight: Float[Array, "d k"]
     bias: Float[Array, " d"]
@@ -41,28 +41,33 @@ class LinearGaussian(NamedTuple):
 
 
 def fit(x: Float[Array, "n d"], latent_dim: int) -> LinearGaussian:
-    """The maximum-likelihood probabilistic PCA of the data, in closed form, with R = I."""
+    """Fit the maximum-likelihood probabilistic PCA of the data, in closed form, with R = I."""
     if not 0 < latent_dim < x.shape[1]:
         raise ConfigError(f"latent_dim: got {latent_dim}, expected 1 .. {x.shape[1] - 1}")
     bias = x.mean(axis=0)
-    values, vectors = jnp.linalg.eigh(jnp.cov(x.T, bias=True))
+    covariance = jnp.cov(x.T, bias=True)
+    values, vectors = jnp.linalg.eigh(covariance)  # in rising order
     variance = values[:-latent_dim].mean()
-    leading = jnp.sqrt(jnp.maximum(values[-latent_dim:] - variance, 0))
-    return LinearGaussian(vectors[:, -latent_dim:] * leading, bias, jnp.sqrt(variance))
+    # Rounding can take an eigenvalue below the mean of the smaller ones.
+    lengths = jnp.sqrt(jnp.maximum(values[-latent_dim:] - variance, 0))
+    weight = vectors[:, -latent_dim:] * lengths[None]
+    return LinearGaussian(weight, bias, jnp.sqrt(variance))
 
 
 def marginal_log_prob(model: LinearGaussian, x: Float[Array, "b d"]) -> Float[Array, " b"]:
-    """log N(x; b, W W^T + s^2 I), in nats."""
+    """Return log N(x; b, W W^T + s^2 I), in nats."""
     dim = model.bias.shape[0]
     covariance = model.weight @ model.weight.T + model.std**2 * jnp.eye(dim)
     factor = jnp.linalg.cholesky(covariance)
-    whitened = jax.scipy.linalg.solve_triangular(factor, (x - model.bias).T, lower=True)
+    whitened = jax.scipy.linalg.solve_triangular(factor, (x - model.bias[None]).T, lower=True)
     log_det = 2 * jnp.log(jnp.diag(factor)).sum()
-    return -0.5 * ((whitened**2).sum(axis=0) + log_det + dim * LOG_2PI)
+    distance = (whitened**2).sum(axis=0)
+    return -0.5 * (distance + log_det + dim * LOG_2PI)
 
 
+@final
 @dataclass(frozen=True)
-class LinearGaussianVAE:
+class LinearGaussianVAE(LatentVariableModel):
     """A VAE whose marginal likelihood is known: it has `log_prob` beside `elbo` and `iwae`.
 
     Attributes:
@@ -77,32 +82,44 @@ class LinearGaussianVAE:
     encoder: nn.Module
     decoder: nn.Module
 
-    observation, beta, warmup_steps, free_bits = Gaussian(), 1.0, 0, 0.0
-
-    # The networks, the bounds and the sampler are the VAE's own functions.
-    init, sample, vae_loss = VAE.init, VAE.sample, VAE.vae_loss
-    posterior, encode, decode, reconstruct = VAE.posterior, VAE.encode, VAE.decode, VAE.reconstruct
-    log_likelihood, log_weight, log_weights = VAE.log_likelihood, VAE.log_weight, VAE.log_weights
-    terms, elbo, iwae = VAE.terms, VAE.elbo, VAE.iwae
+    @property
+    def observation(self) -> Gaussian:
+        """The meaning of the decoder's outputs: a mean and a log standard deviation."""
+        return Gaussian()
 
     def players(self, tx: optax.GradientTransformation) -> tuple[Player, ...]:
-        """One player, who owns both networks."""
+        """Return the one player, who owns both networks."""
         return (Player("vae", ("encoder", "decoder"), self.vae_loss, tx),)
 
+    def vae_loss(
+        self,
+        variables: Variables,
+        batch: Batch,
+        key: Key,
+    ) -> tuple[jax.Array, tuple[Metrics, Mutated]]:
+        """Return the negative ELBO, mean over the batch."""
+        terms = self.terms(variables, batch["image"], key)
+        loss, metrics = negative_elbo(terms)
+        return loss, (metrics, {})
+
     def linear_gaussian(self, variables: Variables) -> LinearGaussian:
-        """The decoder as (W, b, s), read off its values at 0 and at the unit vectors."""
-        points = jnp.concatenate([jnp.zeros((1, self.latent_dim)), jnp.eye(self.latent_dim)])
-        params = self.decoder.apply(variables["decoder"], points)
-        bias = params[0, :, 0]
-        return LinearGaussian((params[1:, :, 0] - bias).T, bias, jnp.exp(params[0, 0, 1]))
+        """Return the decoder as (W, b, s), read off its values at 0 and at the unit vectors."""
+        origin = jnp.zeros((1, self.latent_dim))
+        unit_vectors = jnp.eye(self.latent_dim)
+        params = self.decoder_outputs(variables, jnp.concatenate([origin, unit_vectors]))
+        means = params[..., 0]  # [1 + K, D]
+        log_std = params[0, 0, 1]  # one for all elements
+        bias = means[0]
+        weight = (means[1:] - bias[None]).T
+        return LinearGaussian(weight, bias, jnp.exp(log_std))
 
     def log_prob(self, variables: Variables, x: Float[Array, "b d"]) -> Float[Array, " b"]:
-        """The exact log-density per example, in nats."""
+        """Return the exact log-density per example, in nats."""
         return marginal_log_prob(self.linear_gaussian(variables), x)
 
 
 def linear(shape: tuple[int, ...], *, latent_dim: int, dtype: str = "float32") -> LinearGaussianVAE:
-    """A linear-Gaussian VAE for vectors of `shape` (D,)."""
+    """Build a linear-Gaussian VAE for vectors of `shape` (D,)."""
     if len(shape) != 1:
         raise ConfigError(f"a linear-Gaussian model is for vectors [D], not {list(shape)}")
     model = vae.mlp(

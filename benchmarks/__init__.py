@@ -1,0 +1,1 @@
+"""Benchmarks, one table a file; the PyTorch sides apart in `pytorch/`."""

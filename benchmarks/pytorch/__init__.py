@@ -1,0 +1,1 @@
+"""The PyTorch sides of the benchmarks; their workers run in an environment of their own."""

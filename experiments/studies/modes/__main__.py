@@ -1,0 +1,7 @@
+"""The mode lab as a command."""
+
+import sys
+
+from .lab import main
+
+sys.exit(main())

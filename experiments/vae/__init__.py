@@ -1,0 +1,1 @@
+"""Recipes of variational autoencoders, and of the plain one."""

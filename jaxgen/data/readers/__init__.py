@@ -1,0 +1,1 @@
+"""Readers: files, builders and generators of data, one format a file."""

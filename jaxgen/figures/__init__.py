@@ -1,0 +1,1 @@
+"""Drawing: pictures, plots, curves and the report."""

@@ -1,0 +1,1 @@
+"""Training, and all that lives only as long as it."""
