@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxgen.data import tones
+from jaxgen.data.readers import tones
 
 
 def heard(sound):

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from tiny_runs import experiment
 
-from jaxgen.checkpoint import Checkpoints
-from jaxgen.cli import launch, main
+from jaxgen.cli.main import launch, main
 from jaxgen.data import Data
 from jaxgen.errors import ConfigError, StorageError
 from jaxgen.experiment import CommonFlags, Experiment, Settings
-from jaxgen.optimizer import Optimizer
-from jaxgen.spec import to_json
+from jaxgen.experiment.optimizer import Optimizer
+from jaxgen.experiment.spec import to_json
+from jaxgen.runs.checkpoint import Checkpoints
 from jaxgen.vae import autoencoder, linear_gaussian, vae
 
 # What a verb warns of, but not TensorStore's reads that are still pending after a damaged one.
@@ -183,9 +183,9 @@ def test_a_file_that_is_no_image_is_named(complaint, tmp_path):
 
 def test_pixels_out_of_range_are_named(complaint, tmp_path, tfds_dir, monkeypatch):
     from jaxgen import data
-    from jaxgen.data import tfds
+    from jaxgen.data.readers import digits
 
-    monkeypatch.setattr(tfds, "DIGITS_LEVELS", 16)
+    monkeypatch.setattr(digits, "LEVELS", 16)
     data.load.cache_clear()
     text = complaint("train", "--data.dir", tfds_dir, "--workdir", tmp_path / "run", code=3)
     data.load.cache_clear()

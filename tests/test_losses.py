@@ -32,13 +32,13 @@ def integral(values):
 
 
 def expected(cost, log_p, *logits):
-    """A cost of one logit at a time, integrated over a density: costs are means over entries."""
+    """Integrate a cost of one logit at a time over a density: costs are means over entries."""
     each = jax.vmap(cost)(*[jnp.asarray(x) for x in logits])
     return integral(np.exp(log_p) * np.asarray(each))
 
 
 def value(log_p, log_q, logits):
-    """E_p log D + E_q log(1 - D), from `discriminator_cost` of one logit against a sure one."""
+    """Return E_p log D + E_q log(1 - D), from the cost of one logit against a sure one."""
     sure = jnp.asarray(-1e9)  # softplus of it is 0
     real = expected(lambda x: losses.discriminator_cost(x, sure), log_p, logits)
     fake = expected(lambda x: losses.discriminator_cost(-sure, x), log_q, logits)
@@ -48,7 +48,8 @@ def value(log_p, log_q, logits):
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_value_at_the_best_discriminator_is_twice_the_divergence_less_log_4(name):
     p, q, jsd, best, *_ = PAIRS[name]
-    log_p, log_q = log_density(*p), log_density(*q)
+    log_p = log_density(*p)
+    log_q = log_density(*q)
     found = value(log_p, log_q, log_p - log_q)
     assert found == pytest.approx(best, abs=1e-6)
     assert found == pytest.approx(2 * jsd - np.log(4), abs=1e-6)
@@ -57,12 +58,13 @@ def test_the_value_at_the_best_discriminator_is_twice_the_divergence_less_log_4(
 
 def f_bound(name, log_p, log_q, v):
     row = losses.F_DIVERGENCES[name]
-    real = integral(np.exp(log_p) * np.asarray(row.activation(jnp.asarray(v))))
-    return real - integral(np.exp(log_q) * np.asarray(row.conjugate_of_activation(jnp.asarray(v))))
+    of_real = np.asarray(row.activation(jnp.asarray(v)))
+    of_fake = np.asarray(row.conjugate_of_activation(jnp.asarray(v)))
+    return integral(np.exp(log_p) * of_real) - integral(np.exp(log_q) * of_fake)
 
 
 def best_output(name, log_u):
-    """v with g(v) = f'(u), in closed form."""
+    """Return v with g(v) = f'(u), in closed form."""
     return {
         "kl": 1 + log_u,
         "reverse_kl": log_u,  # -exp(-v) = -1 / u
@@ -85,7 +87,9 @@ F_TRUTH = {  # of p = N(0, 1), q = N(0.8, 1.3^2)
 
 @pytest.mark.parametrize("name", F_TRUTH)
 def test_f_divergences_are_their_bounds_at_the_best_critic(name):
-    row, log_p, log_q = losses.F_DIVERGENCES[name], log_density(0, 1), log_density(0.8, 1.3)
+    row = losses.F_DIVERGENCES[name]
+    log_p = log_density(0, 1)
+    log_q = log_density(0.8, 1.3)
     log_u = log_p - log_q
     v = best_output(name, log_u)
     near = np.abs(GRID) < 5  # the tails of u reach beyond what `optimum` is exact for
@@ -104,7 +108,8 @@ def test_f_divergences_are_their_bounds_at_the_best_critic(name):
 
 @pytest.mark.parametrize("name", F_TRUTH)
 def test_a_row_of_the_table_agrees_with_itself(name):
-    row, u = losses.F_DIVERGENCES[name], jnp.linspace(0.05, 6.0, 200)
+    row = losses.F_DIVERGENCES[name]
+    u = jnp.linspace(0.05, 6.0, 200)
     slope = jax.vmap(jax.grad(row.f))(u)
     np.testing.assert_allclose(row.optimum(u), slope, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(row.conjugate(slope), u * slope - row.f(u), rtol=1e-9, atol=1e-9)
@@ -116,7 +121,8 @@ def test_a_row_of_the_table_agrees_with_itself(name):
 
 
 def test_the_gan_row_is_the_game_itself():
-    real, fake = jnp.asarray([0.3, -2.0, 5.0]), jnp.asarray([1.0, -0.5, -7.0])
+    real = jnp.asarray([0.3, -2.0, 5.0])
+    fake = jnp.asarray([1.0, -0.5, -7.0])
     row = losses.F_DIVERGENCES["gan"]
     for own, other in (
         (losses.f_discriminator(row, real, fake), losses.discriminator_cost(real, fake)),
@@ -141,11 +147,60 @@ def test_costs_of_the_generator_at_hand_computed_numbers():
     assert losses.wasserstein_generator(jnp.asarray([0.5])) == -0.5
 
 
+def test_what_is_an_exponential_is_clipped_at_a_logit_of_20():
+    top = np.exp(20.0)
+    beyond = jnp.asarray([20.5, 23.0, 1e4])
+    assert losses.LARGEST_LOGIT == 20
+    assert losses.maximum_likelihood_cost(beyond) == pytest.approx(-top)
+    assert losses.maximum_likelihood_cost(jnp.asarray([19.5])) == pytest.approx(-np.exp(19.5))
+    rows = losses.F_DIVERGENCES
+    np.testing.assert_allclose(rows["kl"].conjugate_of_activation(beyond), top / np.e)
+    np.testing.assert_allclose(rows["reverse_kl"].activation(-beyond), -top)
+    hellinger = rows["squared_hellinger"]
+    np.testing.assert_allclose(hellinger.activation(-beyond), 1 - top)
+    np.testing.assert_allclose(hellinger.conjugate_of_activation(beyond), top - 1)
+
+
+def test_pairs_of_costs_are_those_of_their_games():
+    fake = jnp.asarray([0.3, -1.2])
+    for name, generator in {
+        "minimax": losses.minimax_cost,
+        "non_saturating": losses.non_saturating_cost,
+        "maximum_likelihood": losses.maximum_likelihood_cost,
+        "least_squares": losses.least_squares_generator,
+        "hinge": losses.wasserstein_generator,
+        "wasserstein": losses.wasserstein_generator,
+    }.items():
+        assert losses.cost(name).generator(fake) == generator(fake)
+    smoothed = losses.cost("minimax", 0.1)
+    expected = losses.discriminator_cost(fake, fake, smoothing=0.1)
+    assert smoothed.discriminator(fake, fake) == expected
+    assert smoothed.generator(fake) == losses.minimax_cost(fake)
+    for name, row in losses.F_DIVERGENCES.items():
+        assert losses.cost(f"f_{name}").generator(fake) == losses.f_generator(row, fake)
+
+
+def test_penalties_of_pictures_are_over_all_their_elements():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2, 3, 1)))
+    w = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, 1)))
+
+    def critic(x):
+        return (x * w[None]).sum(axis=(1, 2, 3))
+
+    norm = float(jnp.sqrt(jnp.square(w).sum()))
+    assert losses.r1_penalty(critic, x) == pytest.approx(norm**2 / 2)
+    found = losses.gradient_penalty(critic, x, x + 1, jax.random.key(0))
+    assert found == pytest.approx((norm - 1) ** 2, abs=1e-9)
+
+
 def test_slopes_of_the_three_costs_are_multiples_of_each_other():
-    """d non-saturating = -(1 - D) / D d minimax, d maximum likelihood = d minimax / (1 - D)."""
+    # d non-saturating = (1 - D) / D d minimax, d maximum likelihood = d minimax / (1 - D)
     logits = jnp.asarray(np.random.default_rng(0).normal(size=100) * 3)
     d = jax.nn.sigmoid(logits)
-    slope = lambda cost: jax.vmap(jax.grad(cost))(logits)  # noqa: E731
+
+    def slope(cost):
+        return jax.vmap(jax.grad(cost))(logits)
+
     minimax = slope(losses.minimax_cost)
     np.testing.assert_allclose(minimax, -d, rtol=1e-9)
     np.testing.assert_allclose(slope(losses.non_saturating_cost), minimax * (1 - d) / d, rtol=1e-9)
@@ -153,14 +208,15 @@ def test_slopes_of_the_three_costs_are_multiples_of_each_other():
 
 
 def test_slopes_over_densities_are_those_of_the_divergences():
-    """p = N(0, 1), q = N(0.7, 1), D = D*: x moves with q's mean, D stays."""
+    # p = N(0, 1), q = N(0.7, 1), D = D*: x moves with q's mean, D stays
     theta = 0.7
     log_q = log_density(theta, 1)
     d_logit = np.full_like(GRID, -theta)  # of log p - log q in x
     logits = jnp.asarray(log_density(0, 1) - log_q)
 
     def slope(cost):
-        return integral(np.exp(log_q) * np.asarray(jax.vmap(jax.grad(cost))(logits)) * d_logit)
+        in_logit = np.asarray(jax.vmap(jax.grad(cost))(logits))
+        return integral(np.exp(log_q) * in_logit * d_logit)
 
     assert slope(losses.minimax_cost) == pytest.approx(0.3115489, abs=1e-6)
     assert slope(losses.non_saturating_cost) == pytest.approx(0.3884511, abs=1e-6)
@@ -169,26 +225,37 @@ def test_slopes_over_densities_are_those_of_the_divergences():
 
 
 def test_smoothing_moves_the_optimum_and_its_absence_changes_nothing():
-    real, fake = jnp.asarray([0.2, 3.0]), jnp.asarray([-1.0, 0.4])
+    real = jnp.asarray([0.2, 3.0])
+    fake = jnp.asarray([-1.0, 0.4])
     plain = losses.discriminator_cost(real, fake)
     assert losses.discriminator_cost(real, fake, smoothing=0.0) == plain
     target = 0.9 * jax.nn.softplus(-real) + 0.1 * jax.nn.softplus(real)
     smoothed = losses.discriminator_cost(real, fake, smoothing=0.1)
     assert smoothed == pytest.approx(float(target.mean() + jax.nn.softplus(fake).mean()))
-    alone = lambda x: losses.discriminator_cost(x, jnp.asarray(-1e9), smoothing=0.1)  # noqa: E731
+
+    def alone(x):
+        return losses.discriminator_cost(x, jnp.asarray(-1e9), smoothing=0.1)
+
     assert jax.grad(alone)(jnp.log(9.0)) == pytest.approx(0.0, abs=1e-12)  # log 0.9 / 0.1
-    both = lambda x: losses.discriminator_cost(x, x, smoothing=0.1)  # noqa: E731
+
+    def both(x):
+        return losses.discriminator_cost(x, x, smoothing=0.1)
+
     best = jnp.log(0.45 / 0.55)
     assert jax.grad(both)(best) == pytest.approx(0.0, abs=1e-12)
     assert both(best) == pytest.approx(1.376278, abs=1e-6)
 
 
 def test_least_squares_and_hinge_have_their_optima():
-    p, q, a, b = 0.3, 0.5, -1.0, 1.0
+    p = 0.3  # density of the point in the data
+    q = 0.5  # and among the samples
+    a = -1.0
+    b = 1.0
 
-    def cost(x):  # of one point of density p in the data and q among the samples
+    def cost(x):
         real = losses.least_squares_discriminator(x, jnp.asarray(a), a=a, b=b)
-        return p * real + q * losses.least_squares_discriminator(jnp.asarray(b), x, a=a, b=b)
+        fake = losses.least_squares_discriminator(jnp.asarray(b), x, a=a, b=b)
+        return p * real + q * fake
 
     assert jax.grad(cost)((b * p + a * q) / (p + q)) == pytest.approx(0.0, abs=1e-12)
     hinge = jax.grad(losses.hinge_discriminator, argnums=(0, 1))
@@ -198,20 +265,30 @@ def test_least_squares_and_hinge_have_their_optima():
 
 def test_penalties_of_a_linear_critic():
     w = jnp.asarray([3.0, 4.0])
-    critic = lambda x: x @ w + 7.0  # noqa: E731
+
+    def critic(x):
+        return x @ w + 7.0
+
     x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 2)))
     key = jax.random.key(0)
     assert losses.gradient_penalty(critic, x, x + 1, key) == pytest.approx(16.0, abs=1e-6)
     assert losses.r1_penalty(critic, x) == pytest.approx(12.5, abs=1e-6)
-    first = lambda x: x[:, 0]  # noqa: E731
+
+    def first(x):
+        return x[:, 0]
+
     assert losses.gradient_penalty(first, x, x + 1, key) == pytest.approx(0.0, abs=1e-6)
     flat = jax.grad(lambda s: losses.gradient_penalty(lambda x: s * x[:, 0], x, x, key))(0.0)
     assert np.isfinite(flat)
 
 
 def test_the_penalty_is_taken_between_the_two_at_a_point_of_its_own_for_each_example():
-    real, fake = jnp.zeros((64, 3)), jnp.ones((64, 3))
-    critic = lambda x: jnp.square(x).sum(axis=-1) / 2  # noqa: E731 (its slope is x itself)
+    real = jnp.zeros((64, 3))
+    fake = jnp.ones((64, 3))
+
+    def critic(x):
+        return jnp.square(x).sum(axis=-1) / 2  # its slope is x itself
+
     found = losses.gradient_penalty(critic, real, fake, jax.random.key(0))
     fraction = jax.random.uniform(jax.random.key(0), (64, 1))
     norms = np.sqrt(3) * (1 - np.asarray(fraction))
@@ -225,17 +302,21 @@ def test_second_derivatives_of_the_penalty_are_right():
     x = jnp.asarray(np.random.default_rng(3).normal(size=(5, 3)))
 
     def penalty(w):
-        critic = lambda x: jnp.tanh(x @ w) @ w2  # noqa: E731
+        def critic(x):
+            return jnp.tanh(x @ w) @ w2
+
         return losses.gradient_penalty(critic, x, x[::-1], jax.random.key(1))
 
-    slope, step = jax.grad(penalty)(w1), 1e-6
+    slope = jax.grad(penalty)(w1)
+    step = 1e-6
     for i, j in ((0, 0), (1, 2), (2, 3)):
         moved = [penalty(w1.at[i, j].add(sign * step)) for sign in (1, -1)]
         assert slope[i, j] == pytest.approx(float(moved[0] - moved[1]) / (2 * step), rel=1e-5)
 
 
 def test_features_match_where_the_batches_are_the_same():
-    real, fake = jnp.asarray([[1.0, 2.0], [3.0, 6.0]]), jnp.asarray([[0.0, 1.0], [2.0, 3.0]])
+    real = jnp.asarray([[1.0, 2.0], [3.0, 6.0]])
+    fake = jnp.asarray([[0.0, 1.0], [2.0, 3.0]])
     assert losses.feature_matching(real, real[::-1]) == 0.0
     assert losses.feature_matching(real, fake) == pytest.approx((1 + 4) / 2)
     assert losses.feature_matching(real, fake, absolute=True) == pytest.approx((1 + 2) / 2)

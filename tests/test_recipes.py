@@ -1,6 +1,5 @@
 """Every recipe trains: a few steps as a user would start it, and a run that loads again."""
 
-import importlib
 import math
 from functools import partial
 from pathlib import Path
@@ -10,14 +9,14 @@ import pytest
 
 import jaxgen
 from jaxgen import data
-from jaxgen.cli import launch
-from jaxgen.data import prepare
+from jaxgen.cli import recipes
+from jaxgen.cli.main import launch
+from jaxgen.data.readers import prepare
 from jaxgen.experiment import require_fit
-from jaxgen.train import train_step
+from jaxgen.step import train_step
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-NOT_RECIPES = ("__init__", "benchmark", "mode")
-RECIPES = sorted(p.stem for p in EXPERIMENTS.glob("*.py") if not p.stem.startswith(NOT_RECIPES))
+RECIPES = sorted(recipes.table())
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -25,12 +24,15 @@ SMALLER = {  # than the recipe's own networks, of which most of the time is comp
     "autoencoder": "--hidden 8",
     "conditional_gan": "--features 2",
     "dcgan": "--features 2",
+    "dbm": "--hidden 4 3 --pretraining-steps 4",
     "diagonal_bilstm": "--num-layers 1 --features 4 --head 4",
     "gated_pixel_cnn": "--num-layers 2 --features 4 --head 4",
     "nade": "--hidden 8",
+    "nce_gaussian": "--noise-steps 4",
     "orderless_nade": "--num-orders 2",
     "pixel_cnn": "--num-layers 1 --features 4 --head 4",
     "pixel_cnn_pp": "--features 4 --num-stages 1",
+    "rbm": "--hidden 4",
     "row_lstm": "--num-layers 1 --features 4 --head 4",
     "semi_supervised": "--hidden 8 8",
     "unrolled_gan": "--unrolled 1",
@@ -40,6 +42,13 @@ SMALLER = {  # than the recipe's own networks, of which most of the time is comp
 }
 
 
+def test_the_folder_holds_families_and_studies_and_nothing_else():
+    found = {path.name for path in EXPERIMENTS.iterdir() if path.name != "__pycache__"}
+    families = {recipe.module.partition(".")[0] for recipe in recipes.table().values()}
+    assert found == {"__init__.py", "__main__.py", "studies", *families}
+    assert len(RECIPES) >= 28
+
+
 def recipe_of(name):
     """The recipe; skips where its data are not to be had."""
     if name.endswith("fashion_mnist") and not FASHION_MNIST.exists():
@@ -47,7 +56,7 @@ def recipe_of(name):
     for ending, wanted in (("cifar10", "cifar10"), ("celeba", "celeb_a")):
         if name.endswith(ending) and not prepare.find(wanted, None):
             pytest.skip(f"{wanted} is not prepared here")
-    return getattr(importlib.import_module(f"experiments.{name}"), name)
+    return recipes.find(name).function()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -60,7 +69,8 @@ def test_recipe_trains_and_loads(name, glances, tmp_path, capsys):
         capsys.readouterr().err
     )
     run = jaxgen.load(tmp_path / "run")
-    assert run.step == 4
+    assert run.step == run.experiment.end
+    assert run.experiment.settings.steps == 4
     assert all(math.isfinite(float(x.sum())) for x in jax.tree.leaves(run.variables))
 
 
@@ -82,8 +92,8 @@ def test_recipe_has_a_step_at_its_own_size(name):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_states_command_hardware_minutes_and_result(name):
-    header = (EXPERIMENTS / f"{name}.py").read_text().split('"""')[1]
-    for word in (f"python -m experiments.{name}", "minutes", "seeds", "20"):
+    header = recipes.find(name).function().__doc__
+    for word in (f"jaxgen train {name}", "minutes", "seeds", "20"):
         assert word in header, f"{name}: the header does not state {word!r}"
 
 
@@ -97,7 +107,7 @@ def test_recipe_states_command_hardware_minutes_and_result(name):
     ],
 )
 def test_data_that_no_sample_can_resemble_are_refused(name, flags, message, tmp_path, capsys):
-    recipe = getattr(importlib.import_module(f"experiments.{name}"), name)
+    recipe = recipes.find(name).function()
     assert launch(recipe, [*flags, "--batch-size", "16", "--workdir", str(tmp_path / "run")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

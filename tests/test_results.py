@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.iwae_digits import iwae_digits
-from experiments.vae_digits import vae_digits
-from experiments.vae_linear_gaussian import vae_linear_gaussian
+from experiments.vae.iwae import iwae_digits
+from experiments.vae.linear_gaussian import vae_linear_gaussian
+from experiments.vae.vae import vae_digits
 from jaxgen import parallel
-from jaxgen.cli import launch, main
+from jaxgen.cli.main import launch, main
 
 pytestmark = pytest.mark.slow
 

@@ -1,13 +1,13 @@
 """The figures of the autoregressive models, run again: `make slow` runs them."""
 
-import importlib
 import json
 
 import jax
 import pytest
 
 from jaxgen import parallel
-from jaxgen.cli import launch, main
+from jaxgen.cli import recipes
+from jaxgen.cli.main import launch, main
 from jaxgen.data import Data, load
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def one_device():
 
 def nats(recipe, flags, folder) -> tuple[float, float]:
     """-log p(x) on the test split and its standard error, of a run of the recipe."""
-    function = getattr(importlib.import_module(f"experiments.{recipe}"), recipe)
+    function = recipes.find(recipe).function()
     assert launch(function, [*flags, "--workdir", str(folder)]) == 0
     assert main(["evaluate", str(folder)]) == 0
     table = {r["metric"]: r for r in json.loads((folder / "evaluation.json").read_text())}

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from jaxgen import data
-from jaxgen.checkpoint import Checkpoints
 from jaxgen.experiment import Experiment, Settings
-from jaxgen.seal import named_leaves
+from jaxgen.runs.checkpoint import Checkpoints
+from jaxgen.runs.checksums import named_leaves
 from jaxgen.vae import vae
 
 TINY = {
@@ -20,7 +20,7 @@ TINY = {
     "sample_every": 8,
     "checkpoint_every": 4,
 }
-_TIMES = ("seconds", "images_per_second")
+_TIMES = ("seconds", "images_per_second", "examples_per_second")
 
 
 def experiment(

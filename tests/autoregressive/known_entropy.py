@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 
-from jaxgen import loop
-from jaxgen.data.synthetic import SETS
+from jaxgen.data.readers.synthetic import SETS
 from jaxgen.experiment import Experiment
-from jaxgen.train import evaluation_variables
+from jaxgen.loop import loop
+from jaxgen.step import evaluation_variables
 
 
 def excess(experiment: Experiment, folder) -> float:

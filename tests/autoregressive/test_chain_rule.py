@@ -12,6 +12,7 @@ import pytest
 import tiny
 
 from jaxgen.autoregressive import chain_rule
+from jaxgen.autoregressive.base import drawing, keeping
 
 
 @pytest.fixture(params=tiny.AUTOREGRESSIVE | tiny.VARIANTS, scope="module")
@@ -26,13 +27,13 @@ def model(name):
 
 @pytest.fixture(scope="module")
 def variables(name):
-    """Parameters far from a fresh model's, so that elements depend on each other."""
+    """Return parameters far from a fresh model's, so that elements depend on each other."""
     return strong(name)
 
 
 @lru_cache
 def strong(name):
-    """Fresh parameters with noise of every scale the model starts from, and more."""
+    """Return fresh parameters with noise of every scale the model starts from, and more."""
     leaves, tree = jax.tree.flatten(tiny.fresh(name).variables)
     keys = jax.random.split(jax.random.key(7), len(leaves))
     noise = [0.5 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
@@ -44,15 +45,16 @@ def discrete(model):
 
 
 def states(model):
-    """Every state of a discrete model, [V^D, *shape]."""
-    values, dim = model.observation.values, math.prod(model.shape)
+    """Return every state of a discrete model, [V^D, *shape]."""
+    values = model.observation.values
+    dim = math.prod(model.shape)
     assert values**dim <= 4096, "a tiny model has at most 4096 states"
     rows = np.array(list(itertools.product(range(values), repeat=dim)), np.float32)
     return jnp.asarray(rows.reshape(-1, *model.shape))
 
 
 def labels(model):
-    """Each condition to test: none, or every class."""
+    """Return each condition to test: none, or every class."""
     num = getattr(model, "num_classes", 0)
     return [{"label": y} for y in range(num)] if num else [{}]
 
@@ -64,7 +66,8 @@ def full(condition, num):
 def test_probabilities_of_all_states_sum_to_one(model, variables):
     if not discrete(model):
         pytest.skip("a density: integrated in its own test")
-    x, evaluate = states(model), jax.jit(model.log_prob)
+    x = states(model)
+    evaluate = jax.jit(model.log_prob)
     for condition in labels(model):
         total = np.exp(np.asarray(evaluate(variables, x, **full(condition, len(x))), np.float64))
         assert abs(total.sum() - 1) < 1e-5
@@ -76,7 +79,9 @@ def test_samples_have_the_frequencies_of_their_probabilities(model, variables):
     """Chi-square over the states whose expected count is at least 5, the others pooled."""
     if not discrete(model):
         pytest.skip("a density")
-    num, condition, x = 20_000, labels(model)[-1], states(model)
+    num = 20_000
+    condition = labels(model)[-1]
+    x = states(model)
     sample = jax.jit(model.sample, static_argnames="num")
     drawn = np.asarray(sample(variables, jax.random.key(3), num, **full(condition, num)))
     weights = model.observation.values ** np.arange(math.prod(model.shape))[::-1]
@@ -86,13 +91,15 @@ def test_samples_have_the_frequencies_of_their_probabilities(model, variables):
     often = expected >= 5
     seen = np.append(counts[often], counts[~often].sum())
     wanted = np.append(expected[often], expected[~often].sum())
-    seen, wanted = seen[wanted > 0], wanted[wanted > 0]
-    statistic, freedom = ((seen - wanted) ** 2 / wanted).sum(), len(seen) - 1
+    seen = seen[wanted > 0]
+    wanted = wanted[wanted > 0]
+    statistic = ((seen - wanted) ** 2 / wanted).sum()
+    freedom = len(seen) - 1
     assert statistic < freedom + 5 * math.sqrt(2 * freedom) + 10
 
 
 def jacobian(model, variables, x, condition):
-    """sum over parameters and examples of |d params_i / d x_j|, [D, D]."""
+    """Return the sum over parameters and examples of |d params_i / d x_j|, [D, D]."""
     one = {name: jnp.full(1, value) for name, value in condition.items()}
 
     def outputs(x):
@@ -105,7 +112,8 @@ def jacobian(model, variables, x, condition):
 
 def test_the_jacobian_is_the_dependency_set(name, model, variables):
     """Exactly zero outside it, and nowhere zero inside."""
-    order, depends = model.order, model.dependencies()
+    order = model.order
+    depends = model.dependencies()
     assert sorted(order) == list(range(math.prod(model.shape)))
     rank = np.argsort(order)
     assert not (depends & (rank[None, :] >= rank[:, None])).any(), "an element sees itself or later"
@@ -119,13 +127,16 @@ NUM = 16
 
 @lru_cache
 def samplers(name):
-    """The fast, the naive and the fixed-point sampler, compiled: (variables, key, x, mask)."""
+    """Return the fast, the naive and the fixed-point sampler, compiled.
+
+    Each takes (variables, key, x, mask).
+    """
     model = tiny.experiment(name).model
     condition = full(labels(model)[-1], NUM)
 
     def slow(sampler, variables, key, x, mask):
-        choose = chain_rule.drawing(model.observation, key)
-        choose = chain_rule.keeping(choose, x, mask)
+        choose = drawing(model.observation, key)
+        choose = keeping(choose, x, mask)
         return sampler(model, variables, choose, NUM, **condition)
 
     fast = jax.jit(lambda v, key, x, mask: model.complete(v, key, x, mask, **condition))
@@ -150,7 +161,7 @@ def test_fast_naive_and_fixed_point_samplers_draw_the_same(name, model, variable
 
 @lru_cache
 def value_and_slopes(name, dtype):
-    """log p of a black and a white image, and its gradient, compiled in that precision."""
+    """Return log p of a black and a white image, and its gradient, compiled in that precision."""
     model = tiny.experiment(name).model
     if hasattr(getattr(model, "network", None), "dtype"):
         model = replace(model, network=replace(model.network, dtype=dtype))

@@ -80,7 +80,9 @@ def test_steps_train_the_members_in_turn(variables, model):
     if hasattr(model.members[0], "network"):
         pytest.skip("its loss is over all orders")
     members = [tiny.made.MADE((2, 3, 1), (12, 10), Ordering("random", i), i) for i in range(3)]
-    quiet, x, key = Ensemble(tuple(members)), tiny.examples(model), jax.random.key(0)
+    quiet = Ensemble(tuple(members))
+    x = tiny.examples(model)
+    key = jax.random.key(0)
     loss = jax.jit(lambda step: quiet.ensemble_loss(variables, {"image": x, "step": step}, key)[0])
     found = [loss(step) for step in range(4)]
     expected = [-jax.jit(member.log_prob)(variables, x).mean() for member in members]
@@ -88,7 +90,8 @@ def test_steps_train_the_members_in_turn(variables, model):
 
 
 def test_members_differ_in_their_order_alone():
-    one, other = tiny.made.MADE((4,), (8,)), tiny.made.MADE((4,), (9,))
+    one = tiny.made.MADE((4,), (8,))
+    other = tiny.made.MADE((4,), (9,))
     with pytest.raises(ConfigError, match=r"members\[1\]: got .* but for ordering and seed"):
         Ensemble((one, other))
     with pytest.raises(ConfigError, match="members: got none"):

@@ -16,15 +16,18 @@ def test_the_gradient_is_that_of_logistic_regressions():
         model = FVBN((6,), Ordering("random"))
         random = np.random.default_rng(0)
         x = jnp.asarray(random.integers(0, 2, (50, 6)), jnp.float64)
-        weight, bias = random.normal(size=(6, 6)), random.normal(size=6)
+        weight = random.normal(size=(6, 6))
+        bias = random.normal(size=6)
         params = {"weight": jnp.asarray(weight), "bias": jnp.asarray(bias)}
 
         def loss(params):
-            return model.fvbn_loss({"fvbn": {"params": params}}, {"image": x}, jax.random.key(0))[0]
+            return model.likelihood_loss(
+                {"fvbn": {"params": params}}, {"image": x}, jax.random.key(0)
+            )[0]
 
         slopes = jax.grad(loss)(params)
         before = model.dependencies()
-        sigmoid = 1 / (1 + np.exp(-(bias + x @ np.where(before, weight, 0).T)))
+        sigmoid = 1 / (1 + np.exp(-(bias[None] + x @ np.where(before, weight, 0).T)))
         error = np.asarray(sigmoid - x)
         expected = np.where(before, error.T @ np.asarray(x) / 50, 0)
         np.testing.assert_allclose(slopes["weight"], expected, atol=1e-10)
@@ -42,7 +45,8 @@ def test_orderings_are_permutations_of_their_kind():
     column = Ordering("column").permutation(shape)
     assert list(column[:4]) == [0, 1, 6, 7]  # down the first column, both channels of a pixel
     assert sorted(column) == list(range(12))
-    first, again = Ordering("random", 3), Ordering("random", 3)
+    first = Ordering("random", 3)
+    again = Ordering("random", 3)
     assert list(first.permutation(shape)) == list(again.permutation(shape))
     assert list(first.permutation(shape)) != list(Ordering("random", 4).permutation(shape))
 

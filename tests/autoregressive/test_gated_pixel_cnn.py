@@ -9,10 +9,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen.autoregressive import chain_rule, gated_pixel_cnn, gated_stacks
+from jaxgen.autoregressive import chain_rule, gated_pixel_cnn
+from jaxgen.autoregressive.base import drawing
+from jaxgen.autoregressive.gated_pixel_cnn import stacks
+from jaxgen.distributions.observation import Categorical
 from jaxgen.errors import ConfigError
-from jaxgen.observation import Categorical
-from jaxgen.train import init_state, train_step
+from jaxgen.step import init_state, train_step
 
 CLASSES = 3
 
@@ -59,7 +61,8 @@ def test_the_probabilities_of_all_512_states_sum_to_one_for_every_class():
 
 def test_without_class_tables_it_is_the_unconditional_model():
     _, variables = conditional()
-    x, label = every_state()[::7], jnp.arange(74) % CLASSES
+    x = every_state()[::7]
+    label = jnp.arange(74) % CLASSES
     blank = classes(jnp.zeros_like, variables)
     params = blank["gated_pixel_cnn"]["params"]
     free = gated_pixel_cnn.build((3, 3, 1), num_layers=2, features=4, head=4)
@@ -71,7 +74,9 @@ def test_without_class_tables_it_is_the_unconditional_model():
 
 def test_permuted_labels_with_permuted_tables_change_nothing():
     _, variables = conditional()
-    x, label, order = every_state()[::7], jnp.arange(74) % CLASSES, jnp.array([2, 0, 1])
+    x = every_state()[::7]
+    label = jnp.arange(74) % CLASSES
+    order = jnp.array([2, 0, 1])
     permuted = classes(lambda table: table[jnp.argsort(order)], variables)
     expected = log_prob()(variables, x, label=label)
     np.testing.assert_allclose(log_prob()(permuted, x, label=order[label]), expected, rtol=1e-6)
@@ -81,7 +86,8 @@ def test_permuted_labels_with_permuted_tables_change_nothing():
 def test_every_class_table_counts():
     """Two stacks, two layers; the last vertical gate is read by nothing and has no table."""
     _, variables = conditional()
-    x, label = every_state()[::7], jnp.arange(74) % CLASSES
+    x = every_state()[::7]
+    label = jnp.arange(74) % CLASSES
     params = variables["gated_pixel_cnn"]["params"]
     tables = sorted(name for name in params if name.endswith("_class"))
     stacks = ("layer_0_horizontal", "layer_0_vertical", "layer_1_horizontal")
@@ -109,7 +115,9 @@ def test_the_field_is_a_full_rectangle(size, num_layers):
     model = gated_pixel_cnn.build(
         (9, 9, 1), num_layers=num_layers, features=2, head=4, kernel_size=size
     )
-    row, column, reach = 7, 4, size // 2 * num_layers
+    row = 7
+    column = 4
+    reach = size // 2 * num_layers
     variables = noisy(model)
     x = jax.random.uniform(jax.random.key(2), (8, 9, 9, 1))
 
@@ -118,7 +126,8 @@ def test_the_field_is_a_full_rectangle(size, num_layers):
 
     seen = np.abs(np.asarray(jax.jit(jax.grad(output))(x))).sum(axis=0)[..., 0] > 0
     expected = np.zeros((9, 9), bool)
-    top, left = max(0, row - 1 - reach), max(0, column - reach)
+    top = max(0, row - 1 - reach)
+    left = max(0, column - reach)
     expected[top:row, left : column + reach + 1] = True
     expected[row, left:column] = True
     np.testing.assert_array_equal(seen, expected)
@@ -129,7 +138,8 @@ class ShiftedLink:
     """Convention (b) in the first layer alone: a vertical stack that reads its own row."""
 
     def __init__(self, convolve):
-        self.convolve, self.calls = convolve, 0
+        self.convolve = convolve
+        self.calls = 0
 
     def __call__(self, x, kernel, live=None):
         """As `causal_conv`."""
@@ -142,14 +152,15 @@ class ShiftedLink:
 def test_mixing_the_two_conventions_is_caught(monkeypatch):
     """Without the shift of the image the link lets the row itself leak in."""
     model = gated_pixel_cnn.build((4, 4, 1), num_layers=1, features=4, head=4)
-    variables, x = noisy(model), jax.random.uniform(jax.random.key(0), (1, 4, 4, 1))
+    variables = noisy(model)
+    x = jax.random.uniform(jax.random.key(0), (1, 4, 4, 1))
 
     def leaks():
         jacobian = jax.jacrev(lambda x: model.conditionals(variables, x))(x).reshape(16, 16)
         return bool((np.abs(np.asarray(jacobian)) > 0)[~model.dependencies()].any())
 
     assert not leaks()
-    monkeypatch.setattr(gated_stacks, "causal_conv", ShiftedLink(gated_stacks.causal_conv))
+    monkeypatch.setattr(stacks, "causal_conv", ShiftedLink(stacks.causal_conv))
     assert leaks()
 
 
@@ -166,9 +177,10 @@ def _cases():
 @pytest.mark.parametrize("case", range(3))
 def test_cached_sampling_is_naive_sampling(case):
     model = _cases()[case]
-    variables, num = noisy(model), 8
+    variables = noisy(model)
+    num = 8
     label = {"label": jnp.arange(num) % 2} if model.num_classes else {}
-    choose = chain_rule.drawing(model.observation, jax.random.key(1))
+    choose = drawing(model.observation, jax.random.key(1))
     fast = jax.jit(lambda v: model.generate(v, choose, num, **label))(variables)
     slow = jax.jit(lambda v: chain_rule.naive(model, v, choose, num, **label))(variables)
     np.testing.assert_array_equal(fast, slow)

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from known_entropy import excess
 
-from jaxgen import data, loop
+from jaxgen import data
 from jaxgen.autoregressive import NADE, Ordering, chain_rule
 from jaxgen.autoregressive.ordering import earlier
 from jaxgen.data import Data
 from jaxgen.errors import ConfigError
 from jaxgen.experiment import Settings
-from jaxgen.optimizer import Optimizer
-from jaxgen.train import evaluation_variables
+from jaxgen.experiment.optimizer import Optimizer
+from jaxgen.loop import loop
+from jaxgen.step import evaluation_variables
 
 ORDERS = [Ordering(), Ordering("random", 5)]
 
 
 def parameters(model, seed=0):
-    """Far from fresh, in float64."""
+    """Return parameters far from fresh, in float64."""
     leaves, tree = jax.tree.flatten(model.init(jax.random.key(0)))
     random = np.random.default_rng(seed)
     return jax.tree.unflatten(tree, [jnp.asarray(random.normal(size=x.shape)) for x in leaves])
@@ -32,12 +33,13 @@ def examples(model, num=5, seed=1):
 
 
 def direct_log_prob(model, variables, x):
-    """log p(x) by the O(D^2 H) form: a_i = c + sum of W_j x_j over all j before i, anew."""
-    p, x = variables["nade"]["params"], x.reshape(x.shape[0], -1)
+    """Return log p(x) by the O(D^2 H) form: a_i = c + sum of W_j x_j over j before i, anew."""
+    p = variables["nade"]["params"]
+    x = x.reshape(x.shape[0], -1)
     before = jnp.asarray(earlier(model.order), x.dtype)  # [i, j]: j comes before i
-    a = p["c"] + jnp.einsum("ij,bj,hj->bih", before, x, p["W"])
+    a = p["c"][None, None] + jnp.einsum("ij,bj,hj->bih", before, x, p["W"])
     unit = {"sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}[model.activation]
-    logits = (unit(a) * p["V"]).sum(axis=-1) + p["b"]
+    logits = (unit(a) * p["V"][None]).sum(axis=-1) + p["b"][None]
     return (x * logits - jax.nn.softplus(logits)).sum(axis=-1)
 
 
@@ -53,7 +55,8 @@ def direct_log_prob(model, variables, x):
 def test_values_and_gradients_are_those_of_the_direct_form(dim, ordering, activation):
     with jax.enable_x64(True):
         model = NADE((dim,), 5, ordering, activation)
-        variables, x = parameters(model), examples(model) + 0.25
+        variables = parameters(model)
+        x = examples(model) + 0.25
 
         def both(log_prob):
             def mean(variables, x):
@@ -73,7 +76,8 @@ def test_values_and_gradients_are_those_of_the_direct_form(dim, ordering, activa
 def test_second_derivatives_are_those_of_the_direct_form():
     with jax.enable_x64(True):
         model = NADE((4,), 3)
-        variables, x = parameters(model), examples(model)
+        variables = parameters(model)
+        x = examples(model)
 
         def curvature(log_prob):
             def slope(v):
@@ -149,7 +153,7 @@ def test_another_activation_is_refused():
 @pytest.mark.parametrize(("name", "bound"), [("chain", 0.04), ("bars", 0.06)])
 def test_it_comes_close_to_a_known_entropy(name, bound, tmp_path):
     """5.61 nats or better on the chain, of 5.569; 3.44 or better on the bars, of 3.379."""
-    from experiments.nade_digits import nade_digits
+    from experiments.autoregressive.nade import nade_digits
 
     experiment = nade_digits(
         settings=Settings(6000, 128, evaluate_every=6000, sample_every=6000, ema_decay=0.99),
@@ -162,7 +166,7 @@ def test_it_comes_close_to_a_known_entropy(name, bound, tmp_path):
 
 @pytest.mark.slow
 def test_the_recipe_reaches_seventeen_and_a_half_nats_on_the_digits(tmp_path):
-    from experiments.nade_digits import nade_digits
+    from experiments.autoregressive.nade import nade_digits
 
     experiment = nade_digits()
     state = loop.run(experiment, tmp_path)

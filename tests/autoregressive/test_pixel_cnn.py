@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from jaxgen.autoregressive import chain_rule, gated_pixel_cnn, pixel_cnn
+from jaxgen.autoregressive.base import drawing
+from jaxgen.distributions.observation import Categorical
 from jaxgen.errors import ConfigError
-from jaxgen.observation import Categorical
 
 
 def noisy(model, seed=0):
@@ -103,14 +104,15 @@ def _fast(model, variables, choose, num):
 
 
 def _draw(sampler, model, variables, num=8):
-    choose = chain_rule.drawing(model.observation, jax.random.key(1))
+    choose = drawing(model.observation, jax.random.key(1))
     return np.asarray(jax.jit(lambda v: sampler(model, v, choose, num))(variables))
 
 
 def test_cached_parameters_are_those_of_the_whole_image():
     """Numbers, not draws: a small error in a cache would rarely change a draw."""
     model, variables = colours()
-    kept, values = [], jnp.asarray(np.random.default_rng(0).integers(0, 3, (4, 12)), jnp.float32)
+    kept = []
+    values = jnp.asarray(np.random.default_rng(0).integers(0, 3, (4, 12)), jnp.float32)
 
     def choose(site, params):
         jax.debug.callback(lambda s, p: kept.append((int(s), np.array(p))), site, params)
@@ -140,8 +142,9 @@ def test_without_coordinates_a_shifted_image_has_shifted_parameters():
 
 def test_dropout_is_of_training_alone():
     model = pixel_cnn.build((3, 3, 1), num_layers=1, features=8, head=4, dropout=0.5)
-    variables, batch = noisy(model), {"image": jnp.ones((2, 3, 3, 1))}
-    losses = [model.pixel_cnn_loss(variables, batch, jax.random.key(i))[0] for i in (0, 1)]
+    variables = noisy(model)
+    batch = {"image": jnp.ones((2, 3, 3, 1))}
+    losses = [model.likelihood_loss(variables, batch, jax.random.key(i))[0] for i in (0, 1)]
     assert losses[0] != losses[1]
     a, b = (model.log_prob(variables, batch["image"]) for _ in range(2))
     np.testing.assert_array_equal(a, b)

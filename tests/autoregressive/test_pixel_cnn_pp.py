@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from jaxgen.autoregressive import MixtureOfLogistics, chain_rule, pixel_cnn_pp
+from jaxgen.autoregressive.base import drawing
 from jaxgen.errors import ConfigError
-from jaxgen.nn import shifted
+from jaxgen.nn import add_bias, shifted
 
 TINY = {"num_components": 2, "features": 3, "num_blocks": 1}
 
@@ -44,12 +45,16 @@ def by_hand(outputs, x, levels, num):
     value = 2 * x / (levels - 1) - 1
     rows = outputs.reshape(len(x), 10, num)
     weights = np.exp(rows[:, 0]) / np.exp(rows[:, 0]).sum(axis=-1, keepdims=True)
-    means, log_scales, a = rows[:, 1:7:2], rows[:, 2:7:2], np.tanh(rows[:, 7:])
+    means = rows[:, 1:7:2]
+    log_scales = rows[:, 2:7:2]
+    a = np.tanh(rows[:, 7:])
     green = means[:, 1] + a[:, 0] * value[:, :1]
     blue = means[:, 2] + a[:, 1] * value[:, :1] + a[:, 2] * value[:, 1:2]
     total = weights
     for c, mean in enumerate((means[:, 0], green, blue)):
-        scale, half = np.exp(np.maximum(log_scales[:, c], -7)), 1 / (levels - 1)
+        least = -7 + np.log(255 / (levels - 1))  # as narrow in levels as -7 is among 256
+        scale = np.exp(np.maximum(log_scales[:, c], least))
+        half = 1 / (levels - 1)
         at = value[:, c, None]
         upper = np.where(at > 0.999, 1, sigmoid((at + half - mean) / scale))
         lower = np.where(at < -0.999, 0, sigmoid((at - half - mean) / scale))
@@ -72,10 +77,11 @@ def log_prob_of_pixels(observation, outputs, x):
 
 def test_probabilities_of_256_levels_sum_to_one():
     with jax.enable_x64(True):
-        observation, x = MixtureOfLogistics(256, 3), jnp.arange(256.0)
+        observation = MixtureOfLogistics(256, 3)
+        x = jnp.arange(256.0)
         for scale in (0.01, 1.0, 30.0):
             means_and_scales = np.random.default_rng(1).normal(size=9) * scale
-            params = jnp.asarray(means_and_scales) * jnp.ones((256, 1))
+            params = jnp.asarray(means_and_scales)[None] * jnp.ones((256, 1))
             assert abs(float(jnp.exp(observation.log_prob(params, x)).sum()) - 1) < 1e-12
 
 
@@ -139,20 +145,28 @@ def reached(layer, height=5, width=6, at=(3, 2)):
 
 
 def test_shifted_convolutions_see_what_is_before():
-    conv = lambda h, w: lambda x: shifted.shifted_conv(x, jnp.ones((h, w, 1, 1)))  # noqa: E731
-    assert reached(conv(2, 3)) == {(r, c) for r in (2, 3) for c in (1, 2, 3)}
-    assert reached(conv(2, 2)) == {(r, c) for r in (2, 3) for c in (1, 2)}
-    u = lambda x: shifted.shift(conv(2, 3)(x), axis=1)  # noqa: E731
-    assert reached(u) == {(r, c) for r in (1, 2) for c in (1, 2, 3)}
-    left = lambda x: shifted.shift(conv(2, 1)(x), axis=2)  # noqa: E731
-    assert reached(left) == {(2, 1), (3, 1)}
+
+    def conv(x, height, width):
+        return shifted.shifted_conv(x, jnp.ones((height, width, 1, 1)))
+
+    def down(x):
+        return shifted.shift(conv(x, 2, 3), axis=1)
+
+    def right(x):
+        return shifted.shift(conv(x, 2, 1), axis=2)
+
+    assert reached(partial(conv, height=2, width=3)) == {(r, c) for r in (2, 3) for c in (1, 2, 3)}
+    assert reached(partial(conv, height=2, width=2)) == {(r, c) for r in (2, 3) for c in (1, 2)}
+    assert reached(down) == {(r, c) for r in (1, 2) for c in (1, 2, 3)}
+    assert reached(right) == {(2, 1), (3, 1)}
 
 
 @pytest.mark.parametrize("width", [2, 3])
 def test_upsampling_is_the_transposed_convolution(width):
     """Stride 2, cropped as in the published code: half of what the width adds from each side."""
     random = np.random.default_rng(0)
-    x, kernel = random.normal(size=(2, 3, 4, 2)), random.normal(size=(2, width, 2, 3))
+    x = random.normal(size=(2, 3, 4, 2))
+    kernel = random.normal(size=(2, width, 2, 3))
     full = np.zeros((2, 7, 7 + width, 3))
     for i, j, a, b in itertools.product(range(3), range(4), range(2), range(width)):
         full[:, 2 * i + a, 2 * j + b] += x[:, i, j] @ kernel[a, b]
@@ -168,7 +182,7 @@ def test_first_scales_give_zero_mean_and_unit_variance():
     np.testing.assert_allclose(outputs.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(outputs.std((0, 1, 2)), 0.1, rtol=1e-4)
     weights = shifted.normalized(params)
-    again = shifted.shifted_conv(x, weights["kernel"]) + weights["bias"]
+    again = add_bias(shifted.shifted_conv(x, weights["kernel"]), weights["bias"])
     np.testing.assert_allclose(again, outputs, atol=1e-5)
     lengths = np.sqrt((weights["kernel"] ** 2).sum((0, 1, 2)))
     np.testing.assert_allclose(lengths, np.abs(params["scale"]), rtol=1e-5)
@@ -183,7 +197,8 @@ def test_an_output_that_does_not_vary_starts_unscaled():
 
 def test_a_fresh_model_has_outputs_of_zero_mean_and_unit_variance_on_noise():
     model, variables, batch = conditional()
-    params, x = variables["network"]["params"], model.observation.normalize(batch["image"])
+    params = variables["network"]["params"]
+    x = model.observation.normalize(batch["image"])
     outputs = jax.jit(model.network.apply)(params, x, batch["label"])
     np.testing.assert_allclose(outputs.mean((0, 1, 2)), 0, atol=0.2)
     np.testing.assert_allclose(outputs.std((0, 1, 2)), 1, atol=0.2)
@@ -193,7 +208,10 @@ def test_the_paper_has_layers_for_every_map_of_the_way_down():
     """Stages of 5, 5, 5 layers down and 5, 6, 6 up, in both streams; 10 K outputs."""
     model = pixel_cnn_pp.build((32, 32, 3), features=2)
     params = jax.eval_shape(model.init, jax.random.key(0))["network"]["params"]
-    count = lambda start: sum(n.startswith(start) and n.endswith("_in") for n in params)  # noqa: E731
+
+    def count(start):
+        return sum(name.startswith(start) and name.endswith("_in") for name in params)
+
     for stream in ("u", "ul"):
         assert [count(f"{stream}{level}_down") for level in range(3)] == [5, 5, 5]
         assert [count(f"{stream}{level}_up") for level in (2, 1, 0)] == [5, 6, 6]
@@ -202,7 +220,7 @@ def test_the_paper_has_layers_for_every_map_of_the_way_down():
 
 def test_layer_caches_draw_what_full_passes_draw_at_three_resolutions():
     model, variables = three_stages()
-    choose = chain_rule.drawing(model.observation, jax.random.key(2))
+    choose = drawing(model.observation, jax.random.key(2))
     fast = jax.jit(lambda v: model.generate(v, choose, 8))(variables)
     slow = jax.jit(lambda v: chain_rule.naive(model, v, choose, 8))(variables)
     assert len(np.unique(slow)) == 3
@@ -228,18 +246,19 @@ def test_the_field_of_one_stage_is_a_rectangle_and_the_left():
     The second convolution of the last ul-layer sees the u-stream one row up and one to the left.
     """
     model = pixel_cnn_pp.build((9, 14, 1), levels=2, num_stages=1, **TINY)
-    field, expected = model.dependencies()[8 * 14 + 7].reshape(9, 14), np.zeros((9, 14), bool)
+    field = model.dependencies()[8 * 14 + 7].reshape(9, 14)
+    expected = np.zeros((9, 14), bool)
     expected[1:8, 1:13] = expected[8, 2:7] = True
     np.testing.assert_array_equal(field, expected)
 
 
 def test_dropout_is_in_the_loss_alone():
     model, variables, batch = conditional()
-    loss = jax.jit(lambda v, k: model.pixel_cnn_pp_loss(v, batch, k)[0])
+    loss = jax.jit(lambda v, k: model.likelihood_loss(v, batch, k)[0])
     first, second = (float(loss(variables, jax.random.key(i))) for i in (1, 2))
     sure = replace(model, network=replace(model.network, dropout=0.0))
     exact = float(
-        jax.jit(lambda v, k: sure.pixel_cnn_pp_loss(v, batch, k)[0])(variables, jax.random.key(0))
+        jax.jit(lambda v, k: sure.likelihood_loss(v, batch, k)[0])(variables, jax.random.key(0))
     )
     log_prob = jax.jit(model.log_prob)(variables, batch["image"], label=batch["label"])
     assert exact == pytest.approx(-float(log_prob.mean()), abs=1e-5)
@@ -248,7 +267,9 @@ def test_dropout_is_in_the_loss_alone():
 
 def test_labels_shift_layers_and_a_table_of_zeros_is_no_label():
     model, variables, batch = conditional()
-    params, x, label = variables["network"]["params"], batch["image"][:3], jnp.arange(3)
+    params = variables["network"]["params"]
+    x = batch["image"][:3]
+    label = jnp.arange(3)
     conditionals = jax.jit(lambda p: model.conditionals({"network": {"params": p}}, x, label=label))
     turned = {n: {"table": p["table"][::-1]} if "table" in p else p for n, p in params.items()}
     assert np.abs(conditionals(params) - conditionals(turned)).max() > 1e-4

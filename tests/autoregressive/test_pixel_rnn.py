@@ -1,5 +1,6 @@
 """PixelRNN: receptive fields as the paper's structure has them, the LSTMs against plain loops."""
 
+import importlib
 import math
 from functools import lru_cache
 
@@ -9,18 +10,13 @@ import numpy as np
 import pytest
 import tiny
 
-from jaxgen.autoregressive import (
-    DiagonalBiLSTM,
-    RowLSTM,
-    chain_rule,
-    diagonal_bilstm,
-    multi_scale,
-    pixel_rnn,
-)
-from jaxgen.autoregressive.diagonal_bilstm import skew, unskew
+from jaxgen.autoregressive import DiagonalBiLSTM, RowLSTM, chain_rule, pixel_rnn
+from jaxgen.autoregressive.base import drawing
+from jaxgen.autoregressive.pixel_rnn import multi_scale
+from jaxgen.autoregressive.pixel_rnn.skew import skew, unskew
+from jaxgen.distributions.observation import Categorical
 from jaxgen.errors import ConfigError
-from jaxgen.observation import Categorical
-from jaxgen.train import init_state, train_step
+from jaxgen.step import init_state, train_step
 
 SIDE = 9
 DTYPES = ("float32", "bfloat16")
@@ -134,11 +130,15 @@ def test_the_field_of_a_layer_alone(kind):
 
 def test_without_the_shift_the_pixels_to_the_right_leak(monkeypatch):
     """The second direction at (r, c) has read them: the law above must notice."""
-    true = diagonal_bilstm.shift_down
+    # By its name: `pixel_rnn.diagonal_bilstm` is the builder.
+    module = importlib.import_module(DiagonalBiLSTM.__module__)
+    true = module.shift_down
+
+    def unshifted(x, axis=1):
+        return x if axis == 1 else true(x, axis)
+
     model_reads.cache_clear()
-    monkeypatch.setattr(
-        diagonal_bilstm, "shift_down", lambda x, axis=1: x if axis == 1 else true(x, axis)
-    )
+    monkeypatch.setattr(module, "shift_down", unshifted)
     _, found = model_reads("diagonal", 2)
     model_reads.cache_clear()
     later = found & as_matrix(lambda r, c, i, j: (i, j) >= (r, c))
@@ -178,7 +178,8 @@ def test_coordinates_change_outputs_and_no_dependency(kind):
     plain = pixel_rnn.build(KINDS[kind], (3, 4, 1), **settings)
     told = pixel_rnn.build(KINDS[kind], (3, 4, 1), coordinates=True, **settings)
     np.testing.assert_array_equal(plain.dependencies(), told.dependencies())
-    variables, black = noisy(told.init), jnp.zeros((1, 3, 4, 1))
+    variables = noisy(told.init)
+    black = jnp.zeros((1, 3, 4, 1))
     conditionals = jax.jit(told.conditionals)
     with_coordinates = conditionals(variables, black)
     layer = variables["pixel_rnn"]["params"]["layers_0"]
@@ -223,7 +224,7 @@ def loop_row(w, x, context):
                     above = h[r - 1, s + tap] if r else w.first[0]
                     gates += above @ kernel[tap + 1]
             h[r, s], c[r, s] = cell(gates, c[r - 1, s] if r else w.first[1])
-    return x + h @ w.up + w.up_bias
+    return x + h @ w.up + w.up_bias[None, None]
 
 
 def loop_diagonal(w, x, context):
@@ -244,7 +245,7 @@ def loop_diagonal(w, x, context):
 
     total = direction(0, x, context)
     total[1:] += direction(1, x[:, ::-1], context[:, ::-1])[:-1, ::-1]
-    return x + total @ w.up + w.up_bias
+    return x + total @ w.up + w.up_bias[None, None]
 
 
 @pytest.mark.parametrize(("kind", "loop"), [("row", loop_row), ("diagonal", loop_diagonal)])
@@ -253,7 +254,8 @@ def test_a_layer_is_a_double_loop_over_pixels(kind, loop):
         layer = KINDS[kind](features=3, context_dim=2, dtype="float64")
         weights = layer.apply(noisy(layer.init))
         random = np.random.default_rng(1)
-        x, context = random.normal(size=(2, 4, 5, 6)), random.normal(size=(2, 4, 5, 2))
+        x = random.normal(size=(2, 4, 5, 6))
+        context = random.normal(size=(2, 4, 5, 2))
         fast = np.asarray(jax.jit(type(weights).forward)(weights, x, context))
         weights = jax.tree.map(np.asarray, weights)
     slow = np.stack([loop(weights, *pair) for pair in zip(x, context, strict=True)])
@@ -285,7 +287,7 @@ def test_parameters_are_those_of_the_paper(kind):
 def test_the_cached_sampler_draws_what_the_naive_one_draws(kind, shape, settings):
     model = pixel_rnn.build(KINDS[kind], shape, num_layers=2, head=6, **settings)
     variables = noisy(model.init)
-    choose = chain_rule.drawing(model.observation, jax.random.key(5))
+    choose = drawing(model.observation, jax.random.key(5))
     fast = jax.jit(lambda v: model.generate(v, choose, 16))(variables)
     slow = jax.jit(lambda v: chain_rule.naive(model, v, choose, 16))(variables)
     assert len(np.unique(slow, axis=0)) > 8
@@ -344,7 +346,7 @@ def test_two_bilstms_learn_bars_to_within_a_thirtieth_of_a_nat():
     """Entropy 3.379 nats, 16 ln 2 = 11.09 at first; exact over all 2^16 images."""
     import optax
 
-    from jaxgen.data.synthetic import bars_draw, bars_log_prob
+    from jaxgen.data.readers.synthetic import bars_draw, bars_log_prob
 
     model = pixel_rnn.diagonal_bilstm((4, 4, 1), num_layers=2, features=16)
     players = model.players(optax.adam(3e-3))
@@ -361,7 +363,8 @@ def test_two_bilstms_learn_bars_to_within_a_thirtieth_of_a_nat():
         return np.exp(log_q).sum(), -(np.exp(log_p[support]) * log_q[support]).sum()
 
     assert abs(measure(state.variables)[1] - 16 * math.log(2)) < 0.5
-    random, bounds = np.random.default_rng(0), {600: 3.5, 1500: 3.41}
+    random = np.random.default_rng(0)
+    bounds = {600: 3.5, 1500: 3.41}
     for number in range(1, 1501):
         state, _ = step(state, {"image": np.float32(bars_draw(random, 100))})
         if number in bounds:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from jaxgen.autoregressive import RNADE, Ordering, chain_rule
+from jaxgen.distributions.mixture import MixtureOfGaussians, MixtureOfLaplaces
 from jaxgen.errors import ConfigError
-from jaxgen.mixture import MixtureOfGaussians, MixtureOfLaplaces
 
 MIXTURES = [MixtureOfGaussians(3), MixtureOfLaplaces(3)]
 
 
 def parameters(model, scale=0.5):
-    """As after training: noise of 0.5 on all, in float64."""
+    """Return parameters as after training: noise of 0.5 on all, in float64."""
     leaves, tree = jax.tree.flatten(jax.jit(model.init)(jax.random.key(0)))
     random = np.random.default_rng(0)
     noisy = [np.asarray(x, np.float64) + scale * random.normal(size=x.shape) for x in leaves]
@@ -60,12 +60,13 @@ def test_the_conditionals_follow_the_recursion():
     with jax.enable_x64(True):
         model = RNADE((4,), 5, MixtureOfGaussians(2), Ordering("random", 1))
         variables = parameters(model)
-        p, x = variables["rnade"]["params"], np.random.default_rng(1).normal(size=(3, 4))
+        p = variables["rnade"]["params"]
+        x = np.random.default_rng(1).normal(size=(3, 4))
         found = jax.jit(model.conditionals)(variables, jnp.asarray(x))
         for t, i in enumerate(model.order):
             before = model.order[:t]
-            a = p["c"] + x[:, before] @ p["W"][:, before].T
-            expected = np.maximum(p["rho"][i] * a, 0) @ p["V"][i] + p["b"][i]
+            a = p["c"][None] + x[:, before] @ p["W"][:, before].T
+            expected = np.maximum(p["rho"][i] * a, 0) @ p["V"][i] + p["b"][i][None]
             np.testing.assert_allclose(found[:, i], expected, rtol=0, atol=1e-12)
 
 
@@ -98,9 +99,10 @@ def test_a_range_has_two_ends():
 
 @pytest.mark.slow
 def test_the_banana_is_learnt_to_within_a_twentieth_of_a_nat(tmp_path):
-    from experiments.rnade_banana import rnade_banana
-    from jaxgen import data, loop
-    from jaxgen.train import evaluation_variables
+    from experiments.autoregressive.rnade import rnade_banana
+    from jaxgen import data
+    from jaxgen.loop import loop
+    from jaxgen.step import evaluation_variables
 
     experiment = rnade_banana()
     state = loop.run(experiment, tmp_path)

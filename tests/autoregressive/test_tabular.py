@@ -25,7 +25,9 @@ def nats(model, variables, x):
 @pytest.mark.parametrize("levels", [2, 3])
 @pytest.mark.parametrize("window", range(5))
 def test_the_number_of_parameters_is_the_formulas(window, levels):
-    model, n, m = MarkovChain((5,), window, levels), 5, levels
+    model = MarkovChain((5,), window, levels)
+    n = 5
+    m = levels
     counted = sum(leaf.size for leaf in jax.tree.leaves(model.init(jax.random.key(0))))
     assert model.num_parameters == counted
     prefixes = sum(m**t for t in range(window)) + (n - window) * m**window
@@ -100,8 +102,10 @@ def test_gradient_training_reaches_the_closed_form():
 
 def test_cross_entropies_on_the_chain_are_the_known_ones():
     """AR(1) is the truth; independent elements can learn nothing of fair marginals."""
-    train, test = draws("chain", 20_000), load(Data("chain")).examples("test")
-    entropy, num = load(Data("chain")).entropy, len(test)
+    train = draws("chain", 20_000)
+    test = load(Data("chain")).examples("test")
+    entropy = load(Data("chain")).entropy
+    num = len(test)
     ar1 = MarkovChain((4, 4, 1), 1)
     found = nats(ar1, tabular.fit(ar1, train, 1.0), test)
     error = 2.5 / math.sqrt(num)  # the standard deviation of -log p is below 2.5 nats
@@ -121,7 +125,8 @@ def test_a_longer_window_never_fits_the_training_data_worse():
 
 
 def test_the_joint_table_learns_bars_and_stripes_to_its_entropy():
-    train, data = draws("bars", 100_000), load(Data("bars"))
+    train = draws("bars", 100_000)
+    data = load(Data("bars"))
     model = JointTable((4, 4, 1))
     found = nats(model, tabular.fit(model, train, 1e-6), data.examples("test"))
     assert abs(found - data.entropy) < 0.01

@@ -15,16 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen import loop
 from jaxgen.autoregressive import DilatedStack, WaveNet, chain_rule, wavenet
-from jaxgen.data import Data, load, synthetic, tones
-from jaxgen.data.wav import PAUSE, encode
+from jaxgen.autoregressive.base import drawing
+from jaxgen.data import Data, load
+from jaxgen.data.readers import synthetic, tones
+from jaxgen.data.readers.wav import PAUSE, encode
 from jaxgen.errors import ConfigError
 from jaxgen.experiment import Experiment, Settings
-from jaxgen.optimizer import Optimizer
-from jaxgen.train import evaluation_variables
+from jaxgen.experiment.optimizer import Optimizer
+from jaxgen.loop import loop
+from jaxgen.step import evaluation_variables
 
-LEVELS, STRIDE = 5, 4
+LEVELS = 5
+STRIDE = 4
 SMALL = {"levels": LEVELS, "features": 4, "skip": 7}
 CONDITIONED = {"num_classes": 3, "context_dim": 2, "context_stride": STRIDE, "context_features": 3}
 
@@ -32,7 +35,10 @@ CONDITIONED = {"num_classes": 3, "context_dim": 2, "context_stride": STRIDE, "co
 def loud(model):
     """Random variables of the model's shapes, far from zero, biases too."""
     random = np.random.default_rng(0)
-    draw = lambda x: (0.6 * random.normal(size=x.shape)).astype(np.float32)  # noqa: E731
+
+    def draw(x):
+        return (0.6 * random.normal(size=x.shape)).astype(np.float32)
+
     return jax.tree.map(draw, jax.eval_shape(model.init, jax.random.key(0)))
 
 
@@ -86,12 +92,19 @@ def sigmoid(x):
 def by_loops(model, variables, x, label, context):
     """Logits [T, V] of one example in float64, sample by sample, from the paper's formulas."""
     p = jax.tree.map(lambda v: np.asarray(v, np.float64), variables["wavenet"]["params"])
-    apply = lambda name, v, p=p: v @ p[name]["kernel"] + p[name].get("bias", 0)  # noqa: E731
-    network, width = model.network, p["input_present"]["kernel"].shape[1]
+
+    def apply(name, v, p=p):
+        return v @ p[name]["kernel"] + p[name].get("bias", 0)
+
+    def past(h, t, size):
+        return h[t] if t >= 0 else np.zeros(size)
+
+    network = model.network
+    width = p["input_present"]["kernel"].shape[1]
     frames = np.concatenate([apply("upsampling", c).reshape(STRIDE, -1) for c in context])
-    past = lambda h, t, size: h[t] if t >= 0 else np.zeros(size)  # noqa: E731
     shifted = [np.zeros(network.levels), *np.eye(network.levels)[x[:-1]]]
-    logits, h = [], [[] for _ in range(len(network.dilations) + 1)]
+    logits = []
+    h = [[] for _ in range(len(network.dilations) + 1)]
     for t in range(len(x)):
         before = past(shifted, t - 1, network.levels)
         h[0].append(apply("input_present", shifted[t]) + apply("input_past", before))
@@ -112,7 +125,8 @@ def by_loops(model, variables, x, label, context):
 
 def test_logits_are_those_of_the_papers_formulas(conditioned):
     model, variables = conditioned
-    x, conditions = codes(12), given(12)
+    x = codes(12)
+    conditions = given(12)
     found = compiled(model, "conditionals")(variables, x, **conditions)
     for i in range(4):
         each = (conditions["label"][i], conditions["context"][i])
@@ -134,7 +148,7 @@ def test_before_the_first_sample_is_nothing_and_not_a_code(conditioned):
 
 def draws(sampler, model, variables, **conditions):
     def run(variables):
-        choose = chain_rule.drawing(model.observation, jax.random.key(5))
+        choose = drawing(model.observation, jax.random.key(5))
         return sampler(model, variables, choose, len(conditions["label"]), **conditions)
 
     return np.asarray(jax.jit(run)(variables))
@@ -145,7 +159,8 @@ def test_longer_sequences_begin_as_shorter_ones_and_are_sampled_alike(conditione
     model, variables = conditioned
     longer = dataclasses.replace(model, shape=(28,))
     assert longer.field < 28
-    x, conditions = codes(28), given(28)
+    x = codes(28)
+    conditions = given(28)
     short = {"label": conditions["label"], "context": conditions["context"][:, :3]}
     whole = compiled(longer, "conditionals")(variables, x, **conditions)
     start = compiled(model, "conditionals")(variables, x[:, :12], **short)
@@ -161,8 +176,12 @@ def test_longer_sequences_begin_as_shorter_ones_and_are_sampled_alike(conditione
 
 def test_a_label_matters_at_all_times_and_a_frame_of_context_from_its_first_sample_on(conditioned):
     model, variables = conditioned
-    x, conditions = codes(12), given(12)
-    logits = lambda **c: np.asarray(compiled(model, "conditionals")(variables, x, **c))  # noqa: E731
+    x = codes(12)
+    conditions = given(12)
+
+    def logits(**conditions):
+        return np.asarray(compiled(model, "conditionals")(variables, x, **conditions))
+
     plain = logits(**conditions)
     other = logits(**conditions | {"label": (conditions["label"] + 1) % 3})
     assert (other != plain).any(axis=-1).all()
@@ -175,7 +194,10 @@ def test_a_label_matters_at_all_times_and_a_frame_of_context_from_its_first_samp
 
 def test_without_its_weights_a_condition_does_nothing(conditioned):
     model, variables = conditioned
-    zero = lambda path, v: 0 * v if "given" in jax.tree_util.keystr(path) else v  # noqa: E731
+
+    def zero(path, v):
+        return 0 * v if "given" in jax.tree_util.keystr(path) else v
+
     deaf = jax.tree_util.tree_map_with_path(zero, variables)
     bare = wavenet.build((12,), num_layers=2, num_blocks=2, **SMALL)
     params = {name: v for name, v in deaf["wavenet"]["params"].items() if name != "upsampling"}
@@ -186,12 +208,13 @@ def test_without_its_weights_a_condition_does_nothing(conditioned):
 
 def test_the_loss_takes_label_and_context_from_the_batch_and_without_labels_mixes(conditioned):
     model, variables = conditioned
-    x, conditions = codes(12), given(12)
+    x = codes(12)
+    conditions = given(12)
     context = conditions.pop("context")
     log_prob = compiled(model, "log_prob")
     own = log_prob(variables, x, **conditions, context=context)
     batch = {"image": x, "context": context, **conditions}
-    loss, _ = compiled(model, "wavenet_loss")(variables, batch, jax.random.key(0))
+    loss, _ = compiled(model, "likelihood_loss")(variables, batch, jax.random.key(0))
     np.testing.assert_allclose(loss, -own.mean(), rtol=1e-5)
     each = [log_prob(variables, x, label=np.full(4, y), context=context) for y in range(3)]
     mixed = log_prob(variables, x, context=context)
@@ -209,7 +232,8 @@ def test_bfloat16_is_close_to_float32():
 
 def test_wrong_conditions_and_sizes_are_named(conditioned):
     model, variables = conditioned
-    x, conditions = codes(12), given(12)
+    x = codes(12)
+    conditions = given(12)
     with pytest.raises(ConfigError, match=r"label: got None, expected \[4\]"):
         model.conditionals(variables, x, context=conditions["context"])
     with pytest.raises(ConfigError, match=r"context: got None, expected \[4, 3, 2\]"):
@@ -246,11 +270,12 @@ def test_it_reaches_the_entropy_of_a_markov_source_and_does_not_beat_it(tmp_path
 @pytest.mark.slow
 def test_asked_for_notes_and_instruments_it_plays_them(tmp_path):
     """Melodies longer than those it was trained on, written as WAV, read back and recognised."""
-    from experiments.wavenet_tones import wavenet_tones
+    from experiments.autoregressive.wavenet import wavenet_tones
 
     experiment = wavenet_tones()
     state = loop.run(experiment, tmp_path)
-    random, slots = np.random.default_rng(1), 8  # twice as many
+    random = np.random.default_rng(1)
+    slots = 8  # twice as many
     pitch = random.integers(0, 8, (16, slots))
     struck = np.tile([True, False], (16, slots // 2))
     conditions = {"label": np.arange(16) % 4, "context": tones.context(pitch, struck)}
@@ -262,7 +287,9 @@ def test_asked_for_notes_and_instruments_it_plays_them(tmp_path):
         sounds = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
     sounds = sounds.reshape(16, -1)[:, : model.shape[0]]
     assert model.shape[0] + PAUSE * tones.RATE == len(drawn[0]) + 2000
-    asked, heard, off = [], [], []
+    asked = []
+    heard = []
+    off = []
     for i in range(16):
         for slot in range(0, slots, 2):
             note = sounds[i, slot * tones.SLOT : (slot + 2) * tones.SLOT]

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import zipfile
-from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,9 +13,10 @@ import tensorstore
 from hostile import ANSI, EVALUATE, HTML, REPORT, SAMPLE, STEPS
 from PIL import Image
 
-from jaxgen import measurement, run
 from jaxgen.evaluation import classifier
-from jaxgen.spec import to_json
+from jaxgen.experiment.spec import to_json
+from jaxgen.runs import loaded, measure
+from jaxgen.runs.checkpoint import Checkpoints
 from jaxgen.vae import vae
 
 
@@ -147,21 +148,21 @@ def another_model(place):
         place.record(lambda r, model=model: r["experiment"].update(model=to_json(model)))
         yield SAMPLE, 4, ""
     first = json.loads(place.path("record").read_text())
-    abstract = run._target(Recorded(first), run.known_classes(), {}, 8)
+    abstract = loaded._target(Recorded(first), loaded.known_classes(), {}, 8)
     leaves = {
         name: {"shape": list(x.shape), "dtype": str(x.dtype), "crc32": 0}
-        for name, x in measurement.named_leaves(abstract).items()
+        for name, x in measure.named_leaves(abstract).items()
     }
     place.record(lambda record: record.update(leaves=leaves))  # agrees with itself
     yield SAMPLE, 4, "shape on disk"
 
 
-@dataclass
-class Recorded:
-    """Gives one record for all steps."""
+class Recorded(Checkpoints):
+    """Gives one record for all steps, and has no folder."""
 
-    value: dict
-    folder: str = ""
+    def __init__(self, value):
+        self.value = value
+        self.folder = Path()
 
     def record(self, step):
         """The record."""
@@ -182,19 +183,19 @@ def packed_bombs(place):
                 file.write(content)
         yield "classifier", 9, ""
     variables = jax.eval_shape(classifier.build((8, 8, 1), 10).init, jax.random.key(0))
-    other = {name: np.zeros(2, np.float32) for name in measurement.named_leaves(variables)}
+    other = {name: np.zeros(2, np.float32) for name in measure.named_leaves(variables)}
     yield from believed(place, other)
 
 
 def believed(place, arrays):
     """A classifier of other shapes, whose record agrees with it."""
     np.savez(place.path("classifier.npz"), **arrays)
-    dataset = run.load(place.folder).dataset()
+    dataset = loaded.load(place.folder).dataset()
     x = dataset.batch("train")["image"]
     model = classifier.for_examples(x, dataset.num_classes)
     recipe = {"model": to_json(model), "data": dataset.record()}
-    recipe |= {"steps": classifier.STEPS, "seed": measurement.SEED}
+    recipe |= {"steps": classifier.STEPS, "seed": measure.SEED}
     for accuracy in (0.5, ANSI):
-        record = {"recipe": recipe, "sha256": measurement.content_hash(arrays)}
+        record = {"recipe": recipe, "sha256": measure.content_hash(arrays)}
         place.path("classifier.json").write_text(json.dumps(record | {"accuracy": accuracy}))
         yield "classifier", 9, ""

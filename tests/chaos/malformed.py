@@ -2,12 +2,13 @@
 
 import numpy as np
 import tensorflow_datasets as tfds
-from data import test_folder, test_wav
-from data.test_idx import encode, write_folder
-from data.test_tfds import prepared
+from data.readers import test_folder, test_wav
+from data.readers.test_idx import encode, write_folder
+from data.readers.test_tfds import prepared
 
 SIZES = {"train": 40, "validation": 20, "test": 20}
 LAST = "train-images-idx3-ubyte"
+ARRAYS = "examples.npz"
 
 
 def damaged_set(root, **attributes):
@@ -39,7 +40,10 @@ def rewritten(folder, name, old, new):
 
 def vectors(root, value):
     """Float32 vectors of which number 7 of each split holds one bad number."""
-    x = lambda i: np.array([0.5, value if i == 7 else 1.0], np.float32)  # noqa: E731
+
+    def x(i):
+        return np.array([0.5, value if i == 7 else 1.0], np.float32)
+
     damaged_set(root, image=tfds.features.Tensor(shape=(2,), dtype=np.float32), x=x)
 
 
@@ -81,6 +85,10 @@ def sound(root, case):
     test_wav.write_classes(root)
     number = next(i for i in range(500, 600) if test_wav.part_of(f"b/{i}.wav") == "train")
     test_wav.damaged(root / "b" / f"{number}.wav", case)
+
+
+def arrays(root, **fields):
+    np.savez(root / ARRAYS, **fields)
 
 
 def complex_pixels(root):

@@ -3,7 +3,7 @@
 As a script it reads requests, a line of JSON each, and answers with the pid, then the exit code:
 
     {"recipe": "vae_digits", "argv": [...], "log": "path", "env": {...},
-     "patches": [["SIGTERM", "jaxgen.validation:measure", 1, 0]],
+     "patches": [["SIGTERM", "jaxgen.loop.validate:measure", 1, 0]],
      "mortal": {"folder": "path", "save": 4, "change": 17, "tally": "path"}}
 
 A patch sends a signal to the process when it calls that function the n-th time, seconds later. Who
@@ -157,12 +157,13 @@ def _child(request):
         signal_in(*patch)
     if "mortal" in request:
         die_at(**request["mortal"])
-    from jaxgen.cli import launch
+    from jaxgen.cli import recipes
+    from jaxgen.cli.main import launch
 
-    module = importlib.import_module(f"experiments.{request['recipe']}")
+    recipe = recipes.find(request["recipe"]).function()
     code = 70
     try:
-        code = launch(getattr(module, request["recipe"]), request["argv"])
+        code = launch(recipe, request["argv"])
     except BaseException:
         import traceback
 
@@ -175,11 +176,11 @@ def _child(request):
 
 def _serve():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import jaxgen.loop
-    import jaxgen.verbs  # noqa: F401
+
+    from jaxgen.cli import recipes
 
     for recipe, _ in MODELS.values():
-        importlib.import_module(f"experiments.{recipe}")
+        recipes.find(recipe).function()
     for line in sys.stdin:
         request = json.loads(line)
         pid = os.fork()

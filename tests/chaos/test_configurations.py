@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from experiments.dcgan_digits import dcgan_digits
-from experiments.nade_digits import nade_digits
-from experiments.vae_digits import vae_digits
+from experiments.autoregressive.nade import nade_digits
+from experiments.gan.dcgan import dcgan_digits
+from experiments.vae.vae import vae_digits
 from jaxgen import data
-from jaxgen.cli import parsed
+from jaxgen.cli.main import parsed
 from jaxgen.errors import JaxgenError
 from jaxgen.experiment import require_fit
-from jaxgen.train import train_step
+from jaxgen.step import train_step
 
 
 def whole(least, most):
@@ -43,6 +43,8 @@ SETTINGS = {
 DATA = {
     "data.train-on": one_of("train", "train+validation"),
     "data.labels": one_of("10", "1210"),
+    "data.levels": one_of("17"),
+    "data.rules": one_of("1", "2"),
 }
 OPTIMIZER = {
     "name": one_of("adam", "sgd", "adagrad"),

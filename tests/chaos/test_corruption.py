@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_checkpoint import restore, save, state_at
+from runs.test_checkpoint import restore, save, state_at
 from tiny_runs import assert_same
 
 FLIPS, ALL = 40, 300

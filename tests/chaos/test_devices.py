@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from tiny_runs import experiment, metrics
 
-from jaxgen import loop, parallel
+from jaxgen import parallel
+from jaxgen.loop import loop
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ import pytest
 import watched
 from hostile import EVALUATE, REPORT, SAMPLE, SECRET, Payload, Place
 
-from jaxgen import measurement, run
 from jaxgen.evaluation import classifier
+from jaxgen.runs import loaded, measure
 
 pytestmark = pytest.mark.filterwarnings(
     "default", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -54,7 +54,7 @@ def place(evaluated, tmp_path):
 @pytest.fixture
 def known(monkeypatch, evaluated):
     """Looks for the classifier in a folder: 0 if it is believed, 9 if a new one is trained."""
-    dataset = run.load(evaluated).dataset()
+    dataset = loaded.load(evaluated).dataset()
 
     class AnewError(Exception):
         pass
@@ -66,7 +66,7 @@ def known(monkeypatch, evaluated):
 
     def act(folder):
         try:
-            measurement.known_classifier(folder, dataset)
+            measure.known_classifier(folder, dataset)
         except AnewError:
             return 9
         return 0

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from tiny_runs import assert_same, experiment, metrics, restored
 
-from jaxgen import data, loop, train
+from jaxgen import data, step
 from jaxgen.errors import ConfigError, NonFiniteError
-from jaxgen.seal import not_finite
-from jaxgen.stepping import OnNaN
+from jaxgen.loop import loop
+from jaxgen.loop.dispatch import OnNaN
+from jaxgen.runs.checksums import not_finite
 from jaxgen.vae import vae
 
 STEPS, SAVE = 60, 20
@@ -95,7 +96,7 @@ def poisoned(place, step, precision, value, tfds_dir, **more):
 @pytest.fixture
 def spec(monkeypatch):
     """The poisoned model is no class of jaxgen: the record is of the VAE within."""
-    from jaxgen import folder
+    from jaxgen.runs import folder
 
     to_json = folder.to_json
 
@@ -213,13 +214,13 @@ def test_a_guarded_step_leaves_all_of_the_state_untouched():
     bad = replace(tiny, model=model)
     state = jax.jit(bad.fresh_state)(jax.random.key(0))
     batch = {"image": np.zeros((4, 8, 8, 1), np.float32)}
-    step = jax.jit(partial(train.train_step, bad.players(), guard=True))
-    after, found = step(state, batch)
+    take = jax.jit(partial(step.train_step, bad.players(), guard=True))
+    after, found = take(state, batch)
     assert not found["finite"]
     assert_same(after, state)
-    assert not step(after, {**batch, "turn": 1})[1]["finite"]  # the next one is out of turn
+    assert not take(after, {**batch, "turn": 1})[1]["finite"]  # the next one is out of turn
     other = state.replace(step=jnp.int32(1))
-    moved, found = step(other, {**batch, "turn": 1})
+    moved, found = take(other, {**batch, "turn": 1})
     assert found["finite"]
     assert int(moved.step) == 2
 

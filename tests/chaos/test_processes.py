@@ -12,7 +12,7 @@ from nursery import ROOT
 from tiny_runs import assert_same, metrics, restored, temporary
 
 import jaxgen
-from jaxgen.lock import sole_writer
+from jaxgen.runs.lock import sole_writer
 
 STEPS, HEARTBEAT = 60, 10
 FLAGS = {
@@ -37,7 +37,7 @@ def start(folder, tfds_dir, number=None, port=0, devices=1, **more):
         words.append("--distributed")
         env |= {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
         env |= {"JAX_PROCESS_ID": str(number), "JAXGEN_HEARTBEAT": str(HEARTBEAT)}
-    line = [sys.executable, "-m", "experiments.vae_digits", *words]
+    line = [sys.executable, "-m", "experiments", "vae_digits", *words]
     with folder.with_name(f"{folder.name}.{number}.log").open("w") as log:
         return subprocess.Popen(line, cwd=ROOT, env=env, stdout=log, stderr=log)
 

@@ -3,7 +3,7 @@
 import pytest
 from tiny_runs import assert_same, experiment, metrics
 
-from jaxgen import loop
+from jaxgen.loop import loop
 
 EVERY = {"log_every": 1, "checkpoint_every": 1, "evaluate_every": 10, "sample_every": 30}
 

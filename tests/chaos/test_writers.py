@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ from nursery import many
 
 import jaxgen
 from jaxgen.errors import ConfigError
-from jaxgen.lock import LOCK, sole_writer
+from jaxgen.runs.lock import LOCK, sole_writer
 
 FAST, ALL = 2, 20
 
@@ -61,14 +63,15 @@ def test_the_second_leaves_within_two_seconds(nurseries, tmp_path, tfds_dir):
 
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from jaxgen.lock import sole_writer\n"
+        "import sys, time; from pathlib import Path; from jaxgen.runs.lock import sole_writer\n"
         "with sole_writer(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout.readline() == "held\n"
-    with pytest.raises(ConfigError, match=f"process {child.pid} on"), sole_writer(tmp_path):
+    holder = f"process {child.pid} on {re.escape(socket.gethostname())} is training in it"
+    with pytest.raises(ConfigError, match=holder), sole_writer(tmp_path):
         pass
     child.send_signal(signal.SIGKILL)
     child.communicate()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxgen.cli import main
+from jaxgen.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 5  # seconds a command may take

@@ -54,6 +54,15 @@ def test_dequantise_stays_in_its_cell_so_floor_inverts_it(levels):
     np.testing.assert_array_equal(np.floor(y * np.float32(levels)), x)
 
 
+def test_dequantisation_noise_is_strictly_inside_its_cell():
+    """On its grid of odd multiples of 2^-16: never 0, never 1, whatever the draw."""
+    u = transformed(np.zeros((2**20, 1), np.uint8), "dequantise", 1).ravel().astype(np.float64)
+    odd = u * 2**16
+    np.testing.assert_array_equal(odd % 2, 1)
+    assert 0 < u.min() < 2**-14
+    assert 1 - 2**-14 < u.max() < 1
+
+
 def test_dequantisation_noise_is_uniform():
     u = transformed(np.zeros((200000, 1), np.uint8), "dequantise", 1).ravel()
     counts = np.histogram(u, bins=20, range=(0, 1))[0]

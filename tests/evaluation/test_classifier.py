@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgen.data import Data, load
+from jaxgen.errors import DataError
 from jaxgen.evaluation import classifier
 from jaxgen.evaluation.classifier import classifier_score
 from jaxgen.evaluation.features import extract
@@ -157,3 +158,34 @@ def test_the_score_by_hand():
     halves = [one_hot(np.arange(10) % 2, 2), one_hot(np.zeros(10, int), 2)]
     mean, std = classifier_score(np.concatenate(halves), num_splits=2)
     assert (mean, std) == pytest.approx((1.5, 0.5))  # scores 2 and 1, population deviation
+
+
+def test_examples_of_no_known_class_teach_and_count_nothing():
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    label = (x[:, 0] > 0).astype(np.int32)
+    some = np.arange(40) % 4 > 0
+    masked = np.where(some, label, -1)
+    model = classifier.build((3,), 2)
+    of_all = classifier.fit(model, x, masked, steps=3)
+    of_known = classifier.fit(model, x[some], label[some], steps=3)
+    jax.tree.map(np.testing.assert_array_equal, of_all, of_known)
+    share = classifier.accuracy(model, of_all, x, masked)
+    assert share == classifier.accuracy(model, of_all, x[some], label[some])
+    with pytest.raises(DataError, match="none of 40 examples has a known class"):
+        classifier.fit(model, x, np.full(40, -1))
+    with pytest.raises(DataError, match="none of 40 examples has a known class"):
+        classifier.accuracy(model, of_all, x, np.full(40, -1))
+
+
+def test_the_loss_is_a_mean_over_known_classes():
+    model = classifier.build((3,), 2)
+    variables = model.init(jax.random.key(0))
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    label = np.asarray([0, 1, -1, 1, -1, 0])
+    known = label >= 0
+    loss, _ = model.classifier_loss(variables, {"image": x, "label": label}, jax.random.key(1))
+    few = {"image": x[known], "label": label[known]}
+    expected, _ = model.classifier_loss(variables, few, jax.random.key(1))
+    assert loss == pytest.approx(expected, rel=1e-6)
+    nothing = {"image": x, "label": np.full(6, -1)}
+    assert model.classifier_loss(variables, nothing, jax.random.key(1))[0] == 0

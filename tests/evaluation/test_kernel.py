@@ -25,10 +25,13 @@ def test_the_kernel_of_a_pair():
 
 def test_pairs_of_different_examples_by_hand():
     x, y = draws(5, 2), draws(4, 2, seed=1)
-    k = lambda a, b: (a @ b / 2 + 1) ** 3  # noqa: E731
-    within = lambda x: np.mean(  # noqa: E731
-        [k(x[i], x[j]) for i in range(len(x)) for j in range(len(x)) if i != j]
-    )
+
+    def k(a, b):
+        return (a @ b / 2 + 1) ** 3
+
+    def within(x):
+        return np.mean([k(x[i], x[j]) for i in range(len(x)) for j in range(len(x)) if i != j])
+
     between = np.mean([k(a, b) for a in x for b in y])
     assert squared_mmd(x, y) == pytest.approx(within(x) + within(y) - 2 * between, rel=1e-12)
 

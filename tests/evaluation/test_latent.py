@@ -33,7 +33,7 @@ class Switch(Attributes):
 
     def decode(self, variables, z):
         """The sign of the first latent decides."""
-        return jnp.where(z[:, :1] > 0, 1.0, -1.0) * jnp.ones(6)
+        return jnp.where(z[:, :1] > 0, 1.0, -1.0) * jnp.ones((1, 6))
 
 
 MODEL = Attributes()
@@ -87,6 +87,14 @@ def test_twice_the_frames_halve_the_largest_step(path):
     assert steps[0] / steps[1] == pytest.approx(2, rel=0.02)
 
 
+@pytest.mark.parametrize(("path", "line"), [("linear", lerp), ("spherical", slerp)])
+def test_a_path_is_the_line_or_the_arc_of_its_name(path, line):
+    frames = walk(MODEL, VARIABLES, A, B, 5, path)
+    expected = (line(A, B, 5) @ VARIABLES["attributes"]).reshape(3, 5, 2, 3, 1)
+    np.testing.assert_allclose(frames, expected, atol=1e-5)
+    assert jnp.abs(lerp(A, B, 5) - slerp(A, B, 5)).max() > 0.1  # the two differ
+
+
 def test_a_generator_that_switches_is_found_out():
     ends = jnp.asarray([[-1.0, 1, 0, 0, 0, 0], [1.0, 1, 0, 0, 0, 0]])
     steps = [largest_step(walk(Switch(), {}, *ends, n)) for n in (101, 201)]
@@ -120,7 +128,10 @@ def test_glasses_without_the_man_on_a_woman():
 
 def test_what_is_linear_in_z_adds_exactly():
     a, b, c = concepts()
-    mean = lambda z: MODEL.decode(VARIABLES, z).mean(axis=0)  # noqa: E731
+
+    def mean(z):
+        return MODEL.decode(VARIABLES, z).mean(axis=0)
+
     made = arithmetic(MODEL, VARIABLES, a, b, c)
     np.testing.assert_allclose(made[0], mean(a) - mean(b) + mean(c), atol=1e-5)
 
@@ -130,7 +141,7 @@ def test_neighbours_lie_around_the_result():
     variables = {"attributes": jnp.eye(6)}
     made = arithmetic(MODEL, variables, a, b, c, key=KEY, neighbours=50).reshape(51, 6)
     np.testing.assert_allclose(made[0], combine(a, b, c), rtol=1e-6)
-    away = made[1:] - made[0]
+    away = made[1:] - made[:1]
     assert -0.25 <= away.min() < -0.2
     assert 0.2 < away.max() <= 0.25
     assert (jnp.abs(away).max(axis=1) > 0).all()

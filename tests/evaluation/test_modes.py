@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.data.mixtures import MIXTURES
+from jaxgen.data.readers.mixtures import MIXTURES
 from jaxgen.evaluation.modes import (
     covered,
     divergence_from_uniform,
@@ -127,3 +127,8 @@ def test_stacked_digits_are_counted_by_their_labels():
 
 def test_two_channels_of_two_classes():
     assert stacked_label(jnp.asarray([[1, 0], [0, 1]]), base=2).tolist() == [2, 1]
+
+
+def test_a_label_that_is_no_mode_is_none():
+    counts = label_counts(jnp.asarray([0, -1, 2, 2, 3, 99, -4]), 3)
+    assert counts.tolist() == [1, 0, 2]

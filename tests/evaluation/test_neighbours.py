@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from jaxgen.errors import ConfigError
-from jaxgen.evaluation import neighbours
+from jaxgen.evaluation import distances, neighbours
 from jaxgen.evaluation.neighbours import (
     density_coverage,
     expected_coverage,
@@ -25,7 +25,7 @@ def draws(num, dim=4, seed=0):
 @pytest.fixture(params=[1, 700, 2**22])
 def block(request, monkeypatch):
     """Distances at once: a row at a time, a few rows, all."""
-    monkeypatch.setattr(neighbours, "_BLOCK", request.param)
+    monkeypatch.setattr(distances, "_BLOCK", request.param)
 
 
 def all_four(real, samples):
@@ -33,17 +33,24 @@ def all_four(real, samples):
 
 
 def by_definition(real, samples):
-    """The four numbers from whole matrices of distances."""
-    between = cdist(real, samples)
-    within = lambda x, k: np.sort(cdist(x, x), axis=1)[:, k]  # noqa: E731 (column 0 is x itself)
-    in_real = between <= within(real, 3)[:, None]
-    in_samples = between <= within(samples, 3)[None]
-    in_open = between < within(real, 5)[:, None]
+    """The four numbers from whole matrices of the differences of examples, in float64."""
+    real = np.asarray(real, np.float64)
+    between = cdist(real, samples, "sqeuclidean")
+    among = cdist(real, real, "sqeuclidean")
+
+    def radius(x, k):
+        return np.sort(cdist(x, x, "sqeuclidean"), axis=1)[:, k]  # column 0 is x itself
+
+    in_real = between <= radius(real, 3)[:, None]
+    in_samples = between <= radius(np.asarray(samples, np.float64), 3)[None]
+    edge = radius(real, 5)[:, None]
+    share = (5 - (among < edge).sum(axis=1)) / (among == edge).sum(axis=1)
+    held = (between < edge) + share[:, None] * (between == edge)
     return (
         in_real.any(axis=0).mean(),
         in_samples.any(axis=1).mean(),
-        in_open.sum() / (5 * len(samples)),
-        in_open.any(axis=1).mean(),
+        held.sum() / (5 * len(samples)),
+        held.any(axis=1).mean(),
     )
 
 
@@ -56,12 +63,136 @@ def test_the_four_numbers_by_definition(block):
 
 @pytest.mark.parametrize("order", ["same", "reversed"])
 def test_samples_that_are_the_real_examples_have_all_four_exactly(block, order):
-    real = np.random.default_rng(0).normal(size=(200, 37))  # whose sums depend on their order
+    real = np.random.default_rng(0).normal(size=(60, 37))  # whose sums depend on their order
     assert all_four(real, real if order == "same" else real[::-1]) == (1.0, 1.0, 1.0, 1.0)
 
 
 def test_samples_far_away_have_nothing():
     assert all_four(draws(100), draws(100, seed=1) + 1e3) == (0.0, 0.0, 0.0, 0.0)
+
+
+def blank(num, seed):
+    """A tenth of the examples are the same."""
+    x = draws(num, 8, seed)
+    x[np.random.default_rng(seed + 100).random(num) < 0.1] = 0
+    return x
+
+
+def binary(num, seed, dim=12, share=0.3):
+    return (np.random.default_rng(seed).random((num, dim)) < share).astype(np.float32)
+
+
+REPEATED = {
+    "a tenth are blank": blank,
+    "all are equal": lambda num, seed: np.full((num, 3), 0.7, np.float32),
+    "binary": binary,
+    "binary, none twice": lambda num, seed: binary(num, seed, dim=100),
+    "levels": lambda num, seed: np.random.default_rng(seed).integers(0, 4, (num, 5)).astype(float),
+    "two points": lambda num, seed: np.repeat([[0.1, 0.2], [5.3, 5.1]], num // 2, axis=0),
+    "fewer points than k": lambda num, seed: np.resize(np.eye(4) * np.pi, (num, 4)),
+    "each value twice": lambda num, seed: np.repeat(draws(num // 2, 3, seed), 2, axis=0),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_two_equal_sets_score_as_equal_whatever_repeats_in_them(name):
+    real = REPEATED[name](200, 0)
+    mixed = np.random.default_rng(1).permutation(real)
+    assert all_four(real, mixed) == (1.0, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_two_sets_of_one_distribution_score_as_equal_whatever_repeats_in_them(name):
+    real, samples = REPEATED[name](600, 0), REPEATED[name](600, 1)
+    found = all_four(real, samples)
+    np.testing.assert_allclose(found, by_definition(real, samples), rtol=1e-12)
+    assert min(found) > 0.7
+    assert found[2] < 1.1
+
+
+@pytest.mark.parametrize("block", [1, 100], indirect=True)
+def test_blocks_do_not_change_who_shares_a_surface(block):
+    real, samples = blank(40, 0), blank(40, 1)
+    np.testing.assert_allclose(
+        density_coverage(real, samples), by_definition(real, samples)[2:], rtol=1e-12
+    )
+
+
+def test_repeats_in_one_set_alone():
+    plain, repeated = draws(300, 8, 3), blank(300, 0)
+    blanks = (repeated == 0).all(axis=1).mean()
+    # No sample is blank: of the blank real examples none is covered.
+    assert density_coverage(repeated, plain)[1] == pytest.approx(0.97 * (1 - blanks), abs=0.03)
+    for real, samples in ((repeated, plain), (plain, repeated)):
+        found = all_four(real, samples)
+        np.testing.assert_allclose(found, by_definition(real, samples), rtol=1e-12)
+    one_example = np.repeat(plain[:1], 300, axis=0)
+    assert density_coverage(plain, one_example)[1] < 0.05
+
+
+def test_places_on_the_surface():
+    """Around 0 lie 1, -1 and 1: with k = 2 the centre has one place, the surface the other."""
+    balls = neighbours.balls_around(np.asarray([[0.0], [1.0], [-1.0], [1.0], [9.0]]), 2)
+    assert (balls.radius[0], balls.places[0], balls.surface[0]) == (1, 1, 3)
+    assert (balls.radius[1], balls.places[1], balls.surface[1]) == (1, 0, 1)  # no equal distances
+    assert (balls.radius[4], balls.places[4], balls.surface[4]) == (64, 1, 2)
+
+
+def apart(num, seed, distance=2e6):
+    x = np.random.default_rng(seed).normal(size=(num, 5))
+    x[::2] += distance
+    return x
+
+
+def with_one_far(num, seed, value=1e9):
+    x = np.random.default_rng(seed).normal(size=(num, 5))
+    x[num // 2] = value * (1 + 1e-3 * seed)
+    return x
+
+
+FAR = {
+    "two clusters": apart,
+    "two clusters farther apart": lambda num, seed: apart(num, seed, 1e12),
+    "one example far away": with_one_far,
+    "one example farther away": lambda num, seed: with_one_far(num, seed, -1e15),
+    "all far from the origin": lambda num, seed: draws(num, 5, seed).astype(float) - 1e9,
+    "near each other": lambda num, seed: 0.3 + 1e-12 * draws(num, 5, seed).astype(float),
+    "of all magnitudes": lambda num, seed: np.exp(8.0 * draws(num, 5, seed)).astype(float),
+    "a heavy tail": lambda num, seed: np.random.default_rng(seed).standard_cauchy((num, 5)) ** 3,
+    "tiny": lambda num, seed: 1e-30 * draws(num, 5, seed),
+    "huge": lambda num, seed: 1e30 * draws(num, 5, seed),
+    "clusters of whole numbers": lambda num, seed: np.rint(10 * apart(num, seed)),
+    "clusters in float32": lambda num, seed: apart(num, seed, 1e4).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_far_points_do_not_spoil_near_ones(name):
+    real, samples = FAR[name](300, 0), FAR[name](300, 1)
+    found = all_four(real, samples)
+    np.testing.assert_allclose(found, by_definition(real, samples), rtol=1e-12)
+    assert all(number > 0.8 for number in found)
+    expected = [_own_share(real, samples), _own_share(samples, real)]
+    assert two_sample_accuracy(real, samples) == pytest.approx(np.mean(expected), rel=1e-12)
+    index, distance = nearest(samples, real)
+    whole = cdist(samples, real)
+    np.testing.assert_array_equal(index, whole.argmin(axis=1))
+    np.testing.assert_allclose(distance, whole.min(axis=1), rtol=1e-9)
+
+
+def _own_share(x, y):
+    among = cdist(x, x, "sqeuclidean")
+    np.fill_diagonal(among, np.inf)
+    own = among.min(axis=1)
+    other = cdist(x, y, "sqeuclidean").min(axis=1)
+    return ((own < other) + (own == other) / 2).mean()
+
+
+def test_what_float64_cannot_square_is_far_and_spoils_nothing():
+    real, samples = draws(300).astype(float), draws(300, seed=1).astype(float)
+    expected = density_coverage(real, samples)
+    real[0] = 1e200
+    assert density_coverage(real, samples) == pytest.approx(expected, abs=0.02)
 
 
 def test_one_of_two_modes_is_precise_and_recalls_half():
@@ -125,8 +256,12 @@ def test_a_copy_is_at_distance_zero_however_far_from_the_origin():
     assert distance.tolist() == [0.0, 0.0]
 
 
-def test_two_sets_of_one_distribution_cannot_be_told_apart(block):
+def test_two_sets_of_one_distribution_cannot_be_told_apart():
     assert two_sample_accuracy(draws(500), draws(500, seed=1)) == pytest.approx(0.5, abs=0.06)
+
+
+def test_blocks_do_not_change_the_accuracy(block):
+    assert two_sample_accuracy(draws(30), draws(30, seed=1)) == pytest.approx(0.38333, abs=1e-4)
 
 
 def test_two_sets_apart_can():
@@ -152,7 +287,7 @@ def test_sets_that_do_not_fit_the_question_are_refused():
 
 def test_the_memory_is_bounded(monkeypatch):
     """3000 x 3000 distances are 72 MB in float64; in blocks of 2^16 a small part of that."""
-    monkeypatch.setattr(neighbours, "_BLOCK", 2**16)
+    monkeypatch.setattr(distances, "_BLOCK", 2**16)
     real, samples = draws(3000), draws(3000, seed=1)
     tracemalloc.start()
     precision_recall(real, samples)

@@ -142,8 +142,12 @@ def test_without_classes_there_is_no_classifier_score():
 
 
 def test_too_few_examples_for_the_covariance_are_said_to_be():
-    wide = Extractor("wide", lambda x: (np.repeat(x, 101, axis=1), None))
-    assert "too few for the covariance of 404" in measure_samples(draws(2), REAL, wide)[0].protocol
+    real = Real(
+        "test", draws(0, 40), draws(1, 40), "train", train=draws(1, 200), unseen=draws(0, 40)
+    )
+    wide = Extractor("wide", lambda x: (np.repeat(x, 11, axis=1), None))
+    found = measure_samples(draws(2, 40), real, wide)
+    assert "too few for the covariance of 44" in found[0].protocol
 
 
 def test_equal_numbers_are_required():
@@ -207,12 +211,12 @@ def test_examples_that_are_drawn_for_ever():
 
 
 def test_modes_are_counted_where_they_are_known():
-    real = real_examples(load(Data(name="grid", transform="none")), num=3000)
-    collapsed = real.mixture.draw(np.random.default_rng(3), 3000)
-    collapsed = collapsed[collapsed[:, 0] > 1]
-    collapsed = np.resize(collapsed, (3000, 2))
+    real = real_examples(load(Data(name="grid", transform="none")), num=1000)
+    drawn = real.mixture.draw(np.random.default_rng(3), 3000)
+    collapsed = drawn[drawn[:, 0] > 1][:1000]
     found = {r.metric: r for r in measure_samples(collapsed, real, raw_values((2,)))}
     assert (found["modes_covered"].value, found["modes_covered"].unit) == (10, "modes")
+    # 1000 draws over 10 modes add about 9 / 2000 nats
     assert found["modes_reverse_kl"].value == pytest.approx(np.log(25 / 10), abs=0.02)
     assert found["real/modes_covered"].value == 25
     assert found["real/high_quality"].value == pytest.approx(0.9889, abs=0.01)

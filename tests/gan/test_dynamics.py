@@ -8,42 +8,45 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen.train import Player, init_state, train_step
+from jaxgen.step import Player, init_state, train_step
 
-RATE, STEPS = 0.1, 1000
+RATE = 0.1
+STEPS = 1000
 
 
 @dataclass(frozen=True)
 class Bilinear:
-    """x minimises x y, y maximises it; both begin on the unit circle, at (1, 0)."""
+    """A game in which x minimises x y and y maximises it; both begin at (1, 0)."""
 
     def init(self, key):
-        """Fresh variables."""
+        """Return the start, on the unit circle."""
         return {"x": {"params": jnp.ones(())}, "y": {"params": jnp.zeros(())}}
 
     def players(self, x, y):
-        """x moves first."""
+        """Return the two players; x moves first."""
         return (Player("x", ("x",), self.x_loss, x), Player("y", ("y",), self.y_loss, y))
 
     def x_loss(self, variables, batch, key):
-        """V."""
+        """Return V."""
         return variables["x"]["params"] * variables["y"]["params"], ({}, {})
 
     def y_loss(self, variables, batch, key):
-        """-V."""
+        """Return -V."""
         return -variables["x"]["params"] * variables["y"]["params"], ({}, {})
 
 
 def path(order):
-    """(x, y) after each step, [STEPS, 2]."""
-    players = Bilinear().players(optax.sgd(RATE), optax.sgd(RATE))
-    state = init_state(jax.random.key(0), Bilinear().init(None), players)
+    """Return (x, y) after each step, [STEPS, 2]."""
+    game = Bilinear()
+    players = game.players(optax.sgd(RATE), optax.sgd(RATE))
+    start = init_state(jax.random.key(0), game.init(None), players)
 
     def step(state, _):
         state, _ = train_step(players, state, {}, order=order)
         return state, jnp.stack([state.variables[name]["params"] for name in "xy"])
 
-    return np.asarray(jax.jit(lambda s: jax.lax.scan(step, s, length=STEPS)[1])(state), np.float64)
+    _, points = jax.jit(lambda state: jax.lax.scan(step, state, length=STEPS))(start)
+    return np.asarray(points, np.float64)
 
 
 def test_simultaneous_moves_spiral_out():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 from jaxgen import losses
 from jaxgen.errors import ConfigError
 from jaxgen.gan import GAN
-from jaxgen.gan.networks import Discriminator, MLPGenerator, MLPTrunk
+from jaxgen.nn import Discriminator, MLPGenerator, MLPTrunk
 from jaxgen.nn.initializer import Initializer
-from jaxgen.train import init_state, train_step
+from jaxgen.step import init_state, train_step
 
 KEY = jax.random.key(3)
 
@@ -28,7 +29,7 @@ def batch(num=16):
 
 
 def slopes(model, variables):
-    """Gradients of the generator's loss in its parameters."""
+    """Return the gradients of the generator's loss in its parameters."""
 
     def loss(params):
         own = {**variables["generator"], "params": params}
@@ -52,20 +53,21 @@ def test_at_an_undecided_discriminator_minimax_and_non_saturating_pull_alike():
     assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(minimax)) > 1e-8
 
 
+class Normalized(nn.Module):
+    """A trunk behind a batch normalisation."""
+
+    trunk: nn.Module
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        """Return the trunk's features."""
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.0)(x)
+        return self.trunk(x, train=train)
+
+
 def test_batch_statistics_are_those_of_separate_passes_and_the_real_one_stays():
     model = small()
     assert "batch_stats" in model.init(KEY)["generator"]
-
-    import flax.linen as nn
-
-    class Normalized(nn.Module):
-        trunk: nn.Module
-
-        @nn.compact
-        def __call__(self, x, *, train):
-            x = nn.BatchNorm(use_running_average=not train, momentum=0.0)(x)
-            return self.trunk(x, train=train)
-
     model = replace(model, discriminator=Discriminator(Normalized(MLPTrunk((8,)))))
     variables = model.init(KEY)
     _, (_, mutated) = model.discriminator_loss(variables, batch(), KEY)
@@ -76,18 +78,20 @@ def test_batch_statistics_are_those_of_separate_passes_and_the_real_one_stays():
 
 
 @pytest.mark.parametrize("share", [False, True])
-def test_the_players_draw_noise_of_their_own_unless_they_share(share):
-    model, drawn = small(share_samples=share), []
-    state = init_state(KEY, model.init(KEY), model.players(optax.sgd(0.0), optax.sgd(0.0)))
-    original = GAN.generate
+def test_the_players_draw_noise_of_their_own_unless_they_share(share, monkeypatch):
+    model = small(share_samples=share)
+    players = model.players(optax.sgd(0.0), optax.sgd(0.0))
+    state = init_state(KEY, model.init(KEY), players)
+    drawn = []
+    generate = GAN.generate
 
-    class Spy(GAN):
-        def generate(self, variables, key, num):
-            drawn.append(np.asarray(self.latents(jax.random.split(key)[0], num)))
-            return original(self, variables, key, num)
+    def watched(self, variables, key, num):
+        z_key, _ = jax.random.split(key)
+        drawn.append(np.asarray(self.latents(z_key, num)))
+        return generate(self, variables, key, num)
 
-    spy = Spy(**{name: getattr(model, name) for name in model.__dataclass_fields__})
-    train_step(spy.players(optax.sgd(0.0), optax.sgd(0.0)), state, batch())
+    monkeypatch.setattr(GAN, "generate", watched)
+    train_step(players, state, batch())
     first, second = drawn
     assert (np.abs(first - second).max() == 0) == share
 
@@ -95,10 +99,12 @@ def test_the_players_draw_noise_of_their_own_unless_they_share(share):
 def test_the_generator_waits_for_the_discriminators_moves():
     model = small(discriminator_moves=3)
     players = model.players(optax.sgd(0.1), optax.sgd(0.1))
-    state, moved = init_state(KEY, model.init(KEY), players), []
+    state = init_state(KEY, model.init(KEY), players)
     step = jax.jit(lambda s: train_step(players, s, batch())[0])
+    moved = []
     for _ in range(6):
-        old, state = state, step(state)
+        old = state
+        state = step(old)
         change = jax.tree.map(
             lambda a, b: float(jnp.abs(a - b).max()),
             old.variables["generator"]["params"],
@@ -120,9 +126,18 @@ def test_wrong_settings_are_named():
 
 
 def fitted(smoothing):
-    """D on p = N(0, 1) against q = N(1, 1.5^2): [D(x) on a grid, mean of the last 200 losses]."""
+    """Fit D on p = N(0, 1) against q = N(1, 1.5^2).
+
+    Returns:
+      The logits on a grid, and the mean of the last 200 losses.
+    """
     trunk = MLPTrunk((64, 64), "tanh", initializer=Initializer())
     network = Discriminator(trunk)
+
+    def logits_of(params, x):
+        logits, _ = network.apply({"params": params}, x, train=False)
+        return logits
+
     tx = optax.adam(optax.cosine_decay_schedule(3e-3, 2000))
 
     def step(carry, key):
@@ -132,8 +147,9 @@ def fitted(smoothing):
         fake = 1 + 1.5 * jax.random.normal(fake_key, (512, 1))
 
         def loss(params):
-            logits = lambda x: network.apply({"params": params}, x, train=False)[0]  # noqa: E731
-            return losses.discriminator_cost(logits(real), logits(fake), smoothing=smoothing)
+            real_logits = logits_of(params, real)
+            fake_logits = logits_of(params, fake)
+            return losses.discriminator_cost(real_logits, fake_logits, smoothing=smoothing)
 
         value, slope = jax.value_and_grad(loss)(params)
         updates, state = tx.update(slope, state)
@@ -141,15 +157,18 @@ def fitted(smoothing):
 
     params = network.init(KEY, jnp.zeros((1, 1)), train=False)["params"]
     keys = jax.random.split(jax.random.key(1), 2000)
-    (params, _), values = jax.jit(lambda c: jax.lax.scan(step, c, keys))((params, tx.init(params)))
+    start = (params, tx.init(params))
+    (params, _), values = jax.jit(lambda carry: jax.lax.scan(step, carry, keys))(start)
     grid = jnp.linspace(-2.0, 2.5, 91)[:, None]
-    return network.apply({"params": params}, grid, train=False)[0], values[-200:].mean()
+    return logits_of(params, grid), values[-200:].mean()
 
 
 def ratio():
+    """Return p / (p + q) on the grid."""
     x = np.linspace(-2.0, 2.5, 91)
     p = np.exp(-0.5 * x**2)
-    return p / (p + np.exp(-0.5 * ((x - 1) / 1.5) ** 2) / 1.5)
+    q = np.exp(-0.5 * ((x - 1) / 1.5) ** 2) / 1.5
+    return p / (p + q)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

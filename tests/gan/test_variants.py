@@ -1,6 +1,8 @@
 """What sets the variants of the game apart from the game."""
 
+import inspect
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,18 +10,20 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen import losses
-from jaxgen.errors import ConfigError
+from jaxgen import gan, losses
+from jaxgen.errors import ConfigError, DataError
+from jaxgen.fields import conditions
 from jaxgen.gan import FGAN, GAN, WGANGP, CatGAN, PacGAN, SemiSupervisedGAN, dcgan
 from jaxgen.gan.cat_gan import entropy, marginal_entropy
 from jaxgen.gan.conditional_gan import HOW, labelled
-from jaxgen.gan.networks import Discriminator, MLPGenerator, MLPTrunk
 from jaxgen.gan.pac_gan import packed
 from jaxgen.gan.semi_supervised_gan import source_logit, supervised
-from jaxgen.train import init_state, train_step
+from jaxgen.nn import Discriminator, MLPGenerator, MLPTrunk
+from jaxgen.step import init_state, train_step
 
 KEY = jax.random.key(2)
-GENERATOR, DISCRIMINATOR = MLPGenerator((8,), (3,)), Discriminator(MLPTrunk((8,)))
+GENERATOR = MLPGenerator((8,), (3,))
+DISCRIMINATOR = Discriminator(MLPTrunk((8,)))
 
 
 def batch(num=12, classes=None):
@@ -40,6 +44,29 @@ def same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+GAMES = [cls for name, cls in vars(gan).items() if name.endswith("GAN") or name == "WGANGP"]
+
+
+@pytest.mark.parametrize("cls", GAMES)
+def test_a_model_is_final_and_extends_what_is_abstract(cls):
+    assert cls.__final__
+    assert not inspect.isabstract(cls)
+    above = cls.__mro__[1 : cls.__mro__.index(gan.Adversarial) + 1]
+    assert all(inspect.isabstract(base) for base in above)
+
+
+def test_who_judges_and_who_is_given_a_label_says_so():
+    judges = {cls for cls in GAMES if hasattr(cls, "logits")}
+    assert set(GAMES) - judges == {CatGAN}  # sure or unsure of its classes, none of them 'fake'
+    conditional = labelled((3,), 2, 4, GENERATOR, MLPTrunk((8,)))
+    known = batch(classes=4)
+    assert set(conditions(conditional, known)) == {"label"}
+    with pytest.raises(DataError, match="ConditionalGAN is given 'label', and the batch has only"):
+        conditions(conditional, batch())
+    classifier = SemiSupervisedGAN((3,), 2, 4, GENERATOR, replace(DISCRIMINATOR, outputs=4))
+    assert conditions(classifier, known) == {}
+
+
 def test_packs_of_one_are_the_game_bit_for_bit():
     plain = GAN((3,), 2, GENERATOR, DISCRIMINATOR)
     same(run(PacGAN((3,), 2, GENERATOR, DISCRIMINATOR, pack=1)), run(plain))
@@ -58,13 +85,13 @@ def test_the_gan_row_of_f_gan_is_the_game():
     for alternative, cost in ((True, "non_saturating"), (False, "minimax")):
         f = FGAN((3,), 2, GENERATOR, DISCRIMINATOR, "gan", alternative=alternative)
         plain = GAN((3,), 2, GENERATOR, DISCRIMINATOR, cost=cost)
-        close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # noqa: E731
+        close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
         jax.tree.map(close, run(f), run(plain))
 
 
 @pytest.mark.parametrize("name", losses.F_DIVERGENCES)
 def test_a_critics_bound_is_below_the_divergence(name):
-    """p = N(0, 1) and q = N(0, 1): the divergence is f(1), of an untrained critic's bound less."""
+    # p = N(0, 1) and q = N(0, 1): the divergence is f(1), an untrained critic's bound is less
     generator = MLPGenerator((), (1,))
     model = FGAN((1,), 1, generator, Discriminator(MLPTrunk((8,))), name)
     variables = model.init(KEY)
@@ -78,26 +105,36 @@ def test_a_critics_bound_is_below_the_divergence(name):
         head = {**params["Dense_0"], "bias": jnp.full(1, bias)}
         sure = {**variables, "discriminator": {"params": {**params, "Dense_0": head}}}
         assert (model.says_real(sure, x[:100]) == verdict).all()
+    undecided = jax.tree.map(jnp.zeros_like, params)  # outputs 0, where g is f'(1) itself
+    if model.row.threshold == 0:
+        blank = {**variables, "discriminator": {"params": undecided}}
+        assert (model.says_real(blank, x[:100]) == 0).all()
 
 
 def test_the_penalty_moves_the_critic_towards_slope_one():
     model = WGANGP((3,), 2, GENERATOR, DISCRIMINATOR, weight=10.0, discriminator_moves=1)
     variables = model.init(KEY)
     free = replace(model, weight=0.0)
-    difference = model.discriminator_loss(variables, batch(), KEY)[0]
-    difference -= free.discriminator_loss(variables, batch(), KEY)[0]
-    assert difference > 0.1
+    loss, _ = model.discriminator_loss(variables, batch(), KEY)
+    loss_without, _ = free.discriminator_loss(variables, batch(), KEY)
+    assert loss - loss_without > 0.1
+
+
+def test_r1_is_half_the_squared_slope_on_data():
+    variables = GAN((3,), 2, GENERATOR, DISCRIMINATOR).init(KEY)
     r1 = GAN((3,), 2, GENERATOR, DISCRIMINATOR, r1=2.0)
     slope = jax.grad(lambda x: r1.logits(variables, x).sum())(batch()["image"])
-    penalty = float(r1.discriminator_loss(variables, batch(), KEY)[0])
-    penalty -= float(replace(r1, r1=0.0).discriminator_loss(variables, batch(), KEY)[0])
-    assert penalty == pytest.approx(float(jnp.square(slope).sum(axis=-1).mean()), rel=1e-4)
+    loss, _ = r1.discriminator_loss(variables, batch(), KEY)
+    loss_without, _ = replace(r1, r1=0.0).discriminator_loss(variables, batch(), KEY)
+    expected = float(jnp.square(slope).sum(axis=-1).mean())
+    assert float(loss) - float(loss_without) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("how", HOW)
 def test_the_label_matters_and_rows_stay_apart(how):
     model = labelled((3,), 2, 4, GENERATOR, MLPTrunk((8,)), how=how)
-    variables, z = model.init(KEY), jax.random.normal(KEY, (4, 2))
+    variables = model.init(KEY)
+    z = jax.random.normal(KEY, (4, 2))
     x = model.decode(variables, z, jnp.arange(4))
     assert not np.allclose(x, model.decode(variables, z, jnp.zeros(4, jnp.int32))[:4])
     order = jnp.asarray([2, 0, 3, 1])
@@ -120,16 +157,18 @@ def test_a_projection_of_zero_ignores_the_label():
 
 def test_one_class_adds_nothing_to_the_game():
     model = labelled((3,), 2, 1, GENERATOR, MLPTrunk((8,)), how="auxiliary")
-    variables, known = model.init(KEY), batch(classes=1)
+    variables = model.init(KEY)
+    known = batch(classes=1)
     loss, _ = model.discriminator_loss(variables, known, KEY)
     without, _ = replace(model, class_weight=0.0).discriminator_loss(variables, known, KEY)
     assert loss == pytest.approx(float(without), abs=1e-6)
 
 
 def test_means_of_classes_are_learned():
-    """x | y = N(3 (y - 1), 0.5^2): the samples of each class have its mean."""
+    # x | y = N(3 (y - 1), 0.5^2): the samples of each class have its mean
     num_classes = 3
-    generator, trunk = MLPGenerator((32,), (1,)), MLPTrunk((64,))
+    generator = MLPGenerator((32,), (1,))
+    trunk = MLPTrunk((64,))
     model = labelled((1,), 4, num_classes, generator, trunk, how="projection")
     players = model.players(optax.adam(1e-3, b1=0.5), optax.adam(1e-3, b1=0.5))
     state = init_state(KEY, model.init(KEY), players)
@@ -157,7 +196,8 @@ def test_the_source_logit_is_that_of_a_softmax_with_a_fake_class_at_zero():
 
 
 def test_examples_without_a_label_do_not_count():
-    logits, label = jnp.asarray([[2.0, 0.0], [0.0, 1.0], [5.0, 0.0]]), jnp.asarray([0, 0, -1])
+    logits = jnp.asarray([[2.0, 0.0], [0.0, 1.0], [5.0, 0.0]])
+    label = jnp.asarray([0, 0, -1])
     loss, accuracy = supervised(logits, label)
     assert loss == pytest.approx((np.log1p(np.exp(-2)) + np.log1p(np.exp(1))) / 2)
     assert accuracy == 0.5
@@ -168,10 +208,14 @@ def test_examples_without_a_label_do_not_count():
 def test_the_baseline_learns_from_labels_alone():
     trunk = Discriminator(MLPTrunk((8,)), outputs=3)
     model = SemiSupervisedGAN((3,), 2, 3, GENERATOR, trunk)
-    variables, known = model.init(KEY), batch(classes=3)
+    variables = model.init(KEY)
+    known = batch(classes=3)
     known = {**known, "label": jnp.where(jnp.arange(12) < 6, known["label"], -1)}
     other = {**known, "image": known["image"].at[6:].add(1.0)}  # the unlabelled half
-    loss = lambda m, b: float(m.discriminator_loss(variables, b, KEY)[0])  # noqa: E731
+
+    def loss(model, batch):
+        return float(model.discriminator_loss(variables, batch, KEY)[0])
+
     baseline = replace(model, adversarial=False)
     assert loss(baseline, known) == loss(baseline, other)
     assert loss(model, known) != loss(model, other)

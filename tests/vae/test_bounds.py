@@ -11,7 +11,8 @@ from scipy import stats
 
 from jaxgen.distributions import log_mean_exp, normal_log_prob
 from jaxgen.errors import ConfigError
-from jaxgen.vae.vae import draw
+from jaxgen.typing import Latent
+from jaxgen.vae.base import Terms, draw, negative_elbo
 
 STATES = jnp.asarray(np.indices((2,) * 4).reshape(4, -1).T.reshape(-1, 2, 2), jnp.float32)
 KEY = jax.random.key(7)
@@ -43,7 +44,8 @@ def exact(name):
     prior = np.float64(normal_log_prob(z, ZERO, ZERO).sum(-1))
     joint = np.float64(model.log_likelihood(variables, STATES, z)) + prior
     log_prob = np.logaddexp.reduce(joint + log_cell, axis=0)
-    log_q = np.float64(normal_log_prob(z, *model.posterior(variables, STATES)).sum(-1))
+    mean, log_std = model.posterior(variables, STATES)
+    log_q = np.float64(normal_log_prob(z, mean[None], log_std[None]).sum(-1))
     q = np.exp(log_q + log_cell)
     np.testing.assert_allclose(q.sum(axis=0), 1, atol=1e-4)  # the grid holds q
     return log_prob, (q * (log_q - joint + log_prob)).sum(axis=0)
@@ -109,6 +111,77 @@ def test_samples_follow_the_exact_marginal(name):
     assert probabilities.max() > 2 / 16  # the model is not uniform
 
 
+def test_samples_are_draws_of_decoded_latents(name):
+    model, variables = subject(name)
+    assert isinstance(model, Latent)
+    latent_key, pixel_key = jax.random.split(KEY)
+    z = model.latents(latent_key, 7)
+    np.testing.assert_array_equal(z, jax.random.normal(latent_key, (7, model.latent_dim)))
+    expected = model.observation.sample(model.decoder_outputs(variables, z), pixel_key)
+    np.testing.assert_array_equal(model.sample(variables, KEY, 7), expected)
+    np.testing.assert_array_equal(
+        model.decode(variables, z), model.observation.mean(model.decoder_outputs(variables, z))
+    )
+
+
+def test_one_draw_is_the_default_of_the_bound_and_fifty_of_the_tighter_one(name):
+    model, variables = subject(name)
+    for found, expected in (
+        (model.elbo(variables, STATES, KEY), model.elbo(variables, STATES, KEY, 1)),
+        (model.iwae(variables, STATES, KEY), model.iwae(variables, STATES, KEY, 50)),
+        (model.terms(variables, STATES, KEY), model.terms(variables, STATES, KEY, 1)),
+    ):
+        tiny.assert_same(found, expected)
+
+
+def test_the_bound_is_its_two_terms_of_given_noise(name):
+    """Everything by NumPy: z = m + s e, Bernoulli elements, the KL in closed form."""
+    model, variables = subject(name)
+    mean, log_std = map(np.float64, model.posterior(variables, STATES))
+    noise = np.float64(jax.random.normal(KEY, (3, *mean.shape)))
+    z = mean + np.exp(log_std) * noise
+    logits = np.float64(model.decoder_outputs(variables, jnp.asarray(z, jnp.float32))[..., 0])
+    sign = 2 * np.float64(STATES) - 1
+    likelihood = -np.logaddexp(0, -sign * logits).sum(axis=(-2, -1))  # [3, 16]
+    kl = (np.exp(2 * log_std) + mean**2 - 1) / 2 - log_std
+    terms = model.terms(variables, STATES, KEY, 3)
+    np.testing.assert_allclose(terms.log_likelihood, likelihood.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(terms.kl, kl, rtol=1e-4, atol=1e-6)
+    elbo = likelihood.mean(axis=0) - kl.sum(axis=-1)
+    np.testing.assert_allclose(model.elbo(variables, STATES, KEY, 3), elbo, rtol=1e-4)
+    ratio = ((noise**2 - z**2) / 2 + log_std).sum(axis=-1)
+    weights = model.log_weights(variables, STATES, KEY, 3)
+    np.testing.assert_allclose(weights, likelihood + ratio, rtol=1e-4)
+    np.testing.assert_array_equal(model.encode(variables, STATES), np.float32(mean))
+    decoded = model.decode(variables, jnp.asarray(mean, jnp.float32))
+    np.testing.assert_array_equal(model.reconstruct(variables, STATES), decoded)
+
+
+def test_the_negative_bound_weighs_its_terms_as_it_is_told():
+    terms = Terms(jnp.asarray([-3.0, -1.0]), jnp.asarray([[0.2, 4.0], [0.4, 2.0]]))
+    loss, metrics = negative_elbo(terms)
+    assert float(loss) == pytest.approx(2 + 0.3 + 3.0)
+    assert float(metrics["reconstruction"]) == 2.0
+    assert float(metrics["kl"]) == pytest.approx(3.3)
+    weighted, same = negative_elbo(terms, weight=0.5, free_bits=1.0)
+    assert float(weighted) == pytest.approx(2 + 0.5 * (1 + 3.0))
+    assert same == metrics
+
+
+def test_builders_have_the_defaults_that_their_pages_name():
+    plain = {"beta": 1.0, "warmup_steps": 0, "free_bits": 0.0}
+    for build, networks in (
+        (tiny.vae.mlp, {"hidden": (400,)}),
+        (tiny.vae.conv, {"widths": (32, 64)}),
+    ):
+        assert build((8, 8, 1)) == build((8, 8, 1), latent_dim=20, **networks, **plain)
+    built = tiny.vae.mlp((2, 2))
+    assert built == tiny.vae.VAE((2, 2), 20, built.encoder, built.decoder, **plain)
+    assert built == tiny.vae.VAE((2, 2), 20, built.encoder, built.decoder)
+    other = tiny.vae.mlp((2, 2), hidden=(7, 5))
+    assert (other.encoder.hidden, other.decoder.hidden) == ((7, 5), (5, 7))
+
+
 def test_the_reparameterised_gradient_of_z_squared_is_2m_and_2s():
     def second_moment(mean, std):
         return (draw(KEY, mean, jnp.log(std), 200_000) ** 2).mean(axis=0).sum()
@@ -144,15 +217,26 @@ def test_the_bound_never_bears_the_weight():
 
 def test_free_bits_take_the_gradient_of_dimensions_below_them():
     model, variables = subject("vae")
-    kl = lambda v: model.terms(v, STATES, KEY).kl.mean(axis=0)  # noqa: E731
+
+    def kl(variables):
+        return model.terms(variables, STATES, KEY).kl.mean(axis=0)
+
+    def cost(variables, **settings):
+        with_kl, _ = loss(variables, 0, **settings)
+        without, _ = loss(variables, 0, beta=0.0)
+        return with_kl - without
+
+    def gradient(function):
+        return jax.jit(jax.grad(function))(variables)
+
+    def kernel(gradients):
+        return gradients["encoder"]["params"]["MLP_0"]["Dense_1"]["kernel"]
+
     per_dim = kl(variables)
     threshold = float(per_dim.mean())  # between the two
-    cost = lambda v, **s: loss(v, 0, **s)[0] - loss(v, 0, beta=0.0)[0]  # noqa: E731
-    gradient = lambda f: jax.jit(jax.grad(f))(variables)  # noqa: E731
     found = gradient(lambda v: cost(v, free_bits=threshold))
     expected = gradient(lambda v: kl(v)[per_dim.argmax()])
     both = gradient(lambda v: kl(v).sum())
-    kernel = lambda g: g["encoder"]["params"]["MLP_0"]["Dense_1"]["kernel"]  # noqa: E731
     np.testing.assert_allclose(kernel(found), kernel(expected), rtol=1e-5, atol=1e-5)
     assert float(jnp.abs(kernel(both) - kernel(expected)).max()) > 1e-2
     value = threshold + float(per_dim.max())

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import tiny
 from jax.scipy import stats
@@ -24,10 +25,11 @@ X = tiny.examples(model(1))
 def log_weight(variables, epsilon):
     """log p(x, z) - log q(z | x) of given noise, by jax.scipy alone, [k, B]."""
     mean, log_std = model(1).encoder.apply(variables["encoder"], X)
-    z = mean + jnp.exp(log_std) * epsilon
+    mean, std = mean[None], jnp.exp(log_std)[None]
+    z = mean + std * epsilon
     p = jax.nn.sigmoid(model(1).decoder.apply(variables["decoder"], z)[..., 0])
-    likelihood = stats.bernoulli.logpmf(X, p).sum(axis=(-2, -1))
-    prior, posterior = stats.norm.logpdf(z), stats.norm.logpdf(z, mean, jnp.exp(log_std))
+    likelihood = stats.bernoulli.logpmf(X[None], p).sum(axis=(-2, -1))
+    prior, posterior = stats.norm.logpdf(z), stats.norm.logpdf(z, mean, std)
     return likelihood + (prior - posterior).sum(axis=-1)
 
 
@@ -70,7 +72,21 @@ def test_the_loss_is_the_negative_bound_and_reports_the_terms_of_the_elbo():
     assert float(metrics["kl"]) == pytest.approx(
         float(model(5).terms(VARIABLES, X, KEY).kl.sum(axis=-1).mean()), rel=1e-5
     )
+    weights = model(5).log_weights(VARIABLES, X, KEY, 5)
+    expected = -float(weights.mean()) - float(metrics["kl"])
+    assert float(metrics["reconstruction"]) == pytest.approx(expected, rel=1e-5)
     assert mutated == {}
+
+
+def test_the_defaults_are_the_papers_fifty_draws_of_a_plain_vae():
+    built = iwae.mlp((2, 2), latent_dim=2, hidden=(3,))
+    assert built.num_samples == 50
+    assert built == iwae.IWAE((2, 2), 2, built.encoder, built.decoder)
+
+
+def test_one_player_owns_both_networks():
+    (player,) = model(1).players(optax.sgd(0.1))
+    assert (player.name, player.owns) == ("iwae", ("encoder", "decoder"))
 
 
 def test_settings_without_a_meaning_are_refused():

@@ -10,8 +10,9 @@ import tiny
 from scipy import stats
 
 from jaxgen.distributions import log_mean_exp
-from jaxgen.optimizer import Optimizer
-from jaxgen.train import init_state, train_step
+from jaxgen.experiment.optimizer import Optimizer
+from jaxgen.step import init_state, train_step
+from jaxgen.typing import Bounded, Density
 from jaxgen.vae.linear_gaussian import LinearGaussian, fit, linear, marginal_log_prob
 
 KEY = jax.random.key(0)
@@ -27,7 +28,10 @@ def data():
 
 def variables(truth, encoder_kernel, encoder_bias):
     """The model's variables with that decoder and encoder."""
-    dense = lambda k, b: {"Dense_0": {"kernel": jnp.asarray(k), "bias": jnp.asarray(b)}}  # noqa: E731
+
+    def dense(kernel, bias):
+        return {"Dense_0": {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}}
+
     decoder = {"MLP_0": dense(truth.weight.T, truth.bias), "log_scale": jnp.log(truth.std)}
     encoder = {"MLP_0": dense(encoder_kernel, encoder_bias)}
     return tiny.scaled(
@@ -131,7 +135,10 @@ def test_training_reaches_the_closed_form():
     players = MODEL.players(Optimizer(learning_rate=0.02, schedule="cosine").build(2500))
     key = jax.random.key(1)  # from other starts a small column of W may be slow to leave 0
     state = init_state(key, jax.jit(MODEL.init)(key), players)
-    one = lambda state, _: train_step(players, state, {"image": x})  # noqa: E731
+
+    def one(state, _):
+        return train_step(players, state, {"image": x})
+
     state, _ = jax.jit(partial(jax.lax.scan, one, length=2500))(state)
     found = float(MODEL.log_prob(state.variables, x).mean())
     top = float(marginal_log_prob(BEST, x).mean())
@@ -150,6 +157,13 @@ def test_samples_have_the_closed_forms_mean_and_covariance():
 
 def test_only_the_linear_model_knows_its_marginal():
     models = {name: tiny.experiment(name).model for name in tiny.MODELS}
-    latent = {name: model for name, model in models.items() if hasattr(model, "log_weights")}
-    assert [n for n, m in latent.items() if hasattr(m, "log_prob")] == ["linear gaussian"]
-    assert pytest.approx(1.0) == MODEL.beta
+    latent = {name: model for name, model in models.items() if isinstance(model, Bounded)}
+    assert set(latent) > {"linear gaussian", "vae", "iwae"}
+    assert [n for n, m in latent.items() if isinstance(m, Density)] == ["linear gaussian"]
+
+
+def test_its_loss_is_the_negative_elbo():
+    truth = with_encoder(OBLIQUE, np.ones(2))
+    loss, (metrics, _) = MODEL.vae_loss(truth, {"image": X}, KEY)
+    assert float(loss) == pytest.approx(-float(MODEL.elbo(truth, X, KEY).mean()), rel=1e-6)
+    assert float(metrics["reconstruction"] + metrics["kl"]) == pytest.approx(float(loss), rel=1e-6)

@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import tiny
 
+from jaxgen.distributions.observation import DiscretizedLogistic, Gaussian
 from jaxgen.errors import ConfigError
-from jaxgen.nn import Downsample, Upsample, activation, depth_to_space
-from jaxgen.vae import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from jaxgen.nn import MLP, Downsample, Upsample, activation, depth_to_space
+from jaxgen.vae import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, iwae, linear_gaussian, vae
 
 
 def shapes(network, x):
@@ -42,6 +44,14 @@ def test_convolutional_networks_fit_any_sides(shape):
     assert shapes(decoder, jnp.zeros((2, 7, 4))) == (2, 7, *shape, 2)
 
 
+def test_a_convolutional_decoder_mirrors_its_encoder_and_begins_at_the_smallest_sides():
+    model = vae.conv((5, 6, 1), latent_dim=2, widths=(2, 3))
+    assert (model.encoder.widths, model.decoder.widths) == ((2, 3), (3, 2))
+    variables = jax.eval_shape(model.decoder.init, jax.random.key(0), jnp.zeros((1, 2)))
+    widths = {leaf.shape[-1] for leaf in jax.tree.leaves(variables["params"]["MLP_0"])}
+    assert widths == {256, 2 * 2 * 3}  # 5 and 6 are halved twice, rounded up
+
+
 @pytest.mark.parametrize("hidden", [(), (3,), (3, 5)])
 def test_dense_networks_fit_any_shape(hidden):
     encoder, decoder = MLPEncoder(hidden, 4), MLPDecoder(hidden, (2, 3, 1), 2)
@@ -62,10 +72,12 @@ def test_a_shared_scale_is_one_learned_number():
 @pytest.mark.parametrize("network", ["mlp", "conv"])
 def test_bfloat16_computes_in_bfloat16_between_float32_ends(network):
     shape = (2, 2, 1)
-    make = lambda dtype: {  # noqa: E731
-        "mlp": lambda: tiny.vae.mlp(shape, latent_dim=2, hidden=(3,), dtype=dtype),
-        "conv": lambda: tiny.vae.conv(shape, latent_dim=2, widths=(2,), dtype=dtype),
-    }[network]()
+
+    def make(dtype):
+        if network == "mlp":
+            return tiny.vae.mlp(shape, latent_dim=2, hidden=(3,), dtype=dtype)
+        return tiny.vae.conv(shape, latent_dim=2, widths=(2,), dtype=dtype)
+
     model, exact = make("bfloat16"), make("float32")
     variables = jax.jit(model.init)(jax.random.key(0))
     batch = {"image": tiny.examples(model), "step": jnp.zeros((), jnp.int32)}
@@ -89,3 +101,57 @@ def test_bfloat16_computes_in_bfloat16_between_float32_ends(network):
 def test_an_unknown_activation_names_the_choices():
     with pytest.raises(ConfigError, match="got 'swish', expected one of tanh, relu"):
         activation("swish")
+
+
+_LARGE = {
+    "linear": lambda: linear_gaussian.linear((6,), latent_dim=2),
+    "linear, a scale each": lambda: vae.mlp((6,), latent_dim=2, hidden=(), observation=Gaussian()),
+    "relu": lambda: vae.mlp(
+        (6,), latent_dim=2, hidden=(8, 8), activation="relu", observation=Gaussian()
+    ),
+    "elu, iwae": lambda: iwae.mlp(
+        (6,), latent_dim=2, hidden=(8,), activation="elu", observation=Gaussian(), num_samples=3
+    ),
+    "convolutions": lambda: vae.conv(
+        (4, 4, 1), latent_dim=2, widths=(3, 4), observation=Gaussian()
+    ),
+    "levels": lambda: vae.conv(
+        (4, 4, 1), latent_dim=2, widths=(3,), observation=DiscretizedLogistic(4)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _LARGE)
+def test_the_first_loss_is_finite_however_large_the_data_are(name):
+    model = _LARGE[name]()
+    (player,) = model.players(optax.identity())
+    variables = jax.jit(model.init)(jax.random.key(0))
+    loss = jax.jit(jax.value_and_grad(lambda v, b, k: player.loss(v, b, k)[0]))
+    x = jax.random.normal(jax.random.key(1), (16, *model.shape))
+    for size in (1.0, 50.0, 1e4):
+        value, gradient = loss(variables, {"image": size * x}, jax.random.key(2))
+        # near that of N(0, 1) for each element, not an exponential of the data's size
+        assert 0 < float(value) < 30 * x[0].size * size**2
+        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_a_scale_begins_at_one_where_it_would_be_as_large_as_the_data():
+    x = 1e3 * jax.random.normal(jax.random.key(1), (4, 6))
+    for encoder in (MLPEncoder((), 2), MLPEncoder((5,), 2, "relu"), MLPEncoder((5,), 2, "elu")):
+        mean, log_std = encoder.init_with_output(jax.random.key(0), x)[0]
+        assert jnp.abs(mean).max() > 1
+        assert (log_std == 0).all()
+    params = MLPDecoder((), (3,), 2).init_with_output(jax.random.key(0), x)[0]
+    assert (params[..., 1] == 0).all()
+    assert (params[..., 0] != 0).all()
+
+
+def test_behind_bounded_units_nothing_begins_at_zero():
+    x = jnp.zeros((1, 6))
+    made = MLPEncoder((5,), 2).init(jax.random.key(0), x)["params"]["MLP_0"]
+    assert (made["Dense_1"]["kernel"] != 0).all()
+    logits = MLPDecoder((), (3,), 4).init(jax.random.key(0), x)["params"]["MLP_0"]
+    assert (logits["Dense_0"]["kernel"] != 0).all()
+    one = MLPDecoder((5,), (3,), 1, activation="relu").init(jax.random.key(0), x)["params"]["MLP_0"]
+    assert (one["Dense_1"]["kernel"] != 0).all()
+    assert MLP((3,), 2).kernel_init is None
