@@ -27,7 +27,8 @@ import tyro
 from benchmarks import adversarial as adversarial_table
 from benchmarks import autoregressive as autoregressive_table
 from benchmarks import guard as guard_table
-from benchmarks import sampling as sampling_table
+from benchmarks import sampling as samplers
+from benchmarks import sampling_table
 from benchmarks import seeds as seeds_table
 from benchmarks import start as start_table
 from benchmarks import vae as vae_table
@@ -65,7 +66,12 @@ def vae(
     _publish(vae_table.table(report), report, out)
 
 
-def start(*, rounds: int = 5, out: Path | None = None, smoke: bool = False) -> None:
+def start(
+    *,
+    rounds: int = 5,
+    out: Path | None = None,
+    smoke: bool = False,
+) -> None:
     """Time a start, from that of `jaxgen train vae_digits` to the end of its first step.
 
     Args:
@@ -146,7 +152,11 @@ def seeds(
 
 
 def guard(
-    *, rounds: int = 15, only: tuple[str, ...] = (), out: Path | None = None, smoke: bool = False
+    *,
+    rounds: int = 15,
+    only: tuple[str, ...] = (),
+    out: Path | None = None,
+    smoke: bool = False,
 ) -> None:
     """Compare steps that look for NaN with steps that do not.
 
@@ -184,7 +194,7 @@ def sampling(
     if positions < 1:
         raise ConfigError(f"--positions {positions}: expected at least 1")
     keep_freed_memory()
-    report = sampling_table.measure(rounds, positions, only, smoke)
+    report = samplers.measure(rounds, positions, only, smoke)
     _publish(sampling_table.table(report), report, out)
 
 
@@ -215,7 +225,11 @@ def _require_rounds(rounds: int) -> None:
         raise ConfigError(f"--rounds {rounds}: expected at least 1")
 
 
-def _publish(lines: list[str], report: dict[str, Any], out: Path | None) -> None:
+def _publish(
+    lines: list[str],
+    report: dict[str, Any],
+    out: Path | None,
+) -> None:
     """Print the table, and keep the figures where that was asked for."""
     print("\n".join(lines))
     if out is not None:

@@ -37,7 +37,11 @@ TINY = {"8 x 8 x 1": {"shape": (8, 8, 1), "latent_dim": 2, "features": 2, "stage
 TARGETS = {"64 x 64 x 3": 0.9}
 
 
-def measure(rounds: int, python: str | None, smoke: bool) -> dict[str, Any]:
+def measure(
+    rounds: int,
+    python: str | None,
+    smoke: bool,
+) -> dict[str, Any]:
     """Return the figures of all sizes."""
     rounds = 2 if smoke else rounds
     before = conditions()
@@ -51,7 +55,11 @@ def measure(rounds: int, python: str | None, smoke: bool) -> dict[str, Any]:
 
 
 def compare(
-    name: str, config: dict[str, Any], rounds: int, python: str | None, folder: Path
+    name: str,
+    config: dict[str, Any],
+    rounds: int,
+    python: str | None,
+    folder: Path,
 ) -> dict[str, Any]:
     """Return the figures of one size."""
     commands = {"jaxgen": jaxgen_command("adversarial")}

@@ -74,7 +74,12 @@ COMPARISONS = (
 )
 
 
-def measure(rounds: int, python: str | None, only: tuple[str, ...], smoke: bool) -> dict[str, Any]:
+def measure(
+    rounds: int,
+    python: str | None,
+    only: tuple[str, ...],
+    smoke: bool,
+) -> dict[str, Any]:
     """Return the figures of all comparisons, or of those with the models in `only`.
 
     Interrupted, it returns what is complete, if anything is.
@@ -115,7 +120,10 @@ def settings(comparison: Comparison, smoke: bool) -> dict[str, Any]:
 
 
 def compare(
-    config: dict[str, Any], rounds: int, python: str | None, folder: Path
+    config: dict[str, Any],
+    rounds: int,
+    python: str | None,
+    folder: Path,
 ) -> dict[str, Any]:
     """Return the figures of one comparison; PyTorch starts when jaxgen has left its parameters."""
     config = config | {"weights": str(folder / "weights.npz") if python else None}
@@ -148,7 +156,9 @@ def require_same(model: str, said: dict[str, Any]) -> None:
 
 
 def report(
-    config: dict[str, Any], said: dict[str, Any], times: dict[str, list[float]]
+    config: dict[str, Any],
+    said: dict[str, Any],
+    times: dict[str, list[float]],
 ) -> dict[str, Any]:
     """Return the figures of one comparison, from milliseconds a step."""
     kept = {name: value for name, value in config.items() if name != "weights"}

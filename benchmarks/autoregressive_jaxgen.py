@@ -26,12 +26,20 @@ from jaxgen.step import train_step
 BATCHES = 8
 
 
-def train(trained: Experiment, images: np.ndarray, config: dict[str, Any]) -> Block:
+def train(
+    trained: Experiment,
+    images: np.ndarray,
+    config: dict[str, Any],
+) -> Block:
     """Return a block of Adam's steps, as many in a dispatch as the loop takes."""
     return stepping(trained, {"image": images}, config["steps"])
 
 
-def score(trained: Experiment, images: np.ndarray, config: dict[str, Any]) -> Block:
+def score(
+    trained: Experiment,
+    images: np.ndarray,
+    config: dict[str, Any],
+) -> Block:
     """Return a block of densities of batches."""
     variables = _variables(trained)
     log_prob = jax.jit(trained.model.log_prob)
@@ -45,7 +53,11 @@ def score(trained: Experiment, images: np.ndarray, config: dict[str, Any]) -> Bl
     return block
 
 
-def sample(trained: Experiment, images: np.ndarray, config: dict[str, Any]) -> Block:
+def sample(
+    trained: Experiment,
+    images: np.ndarray,
+    config: dict[str, Any],
+) -> Block:
     """Return a block of samples of a batch each."""
     del images
     variables = _variables(trained)
@@ -61,7 +73,11 @@ def sample(trained: Experiment, images: np.ndarray, config: dict[str, Any]) -> B
     return block
 
 
-def leave_weights(model: Any, images: np.ndarray, path: str) -> None:
+def leave_weights(
+    model: Any,
+    images: np.ndarray,
+    path: str,
+) -> None:
     """Save parameters `p/...`, images `x` [B, H, W] and `logits` [B, D] in an npz file."""
     variables = jax.jit(model.init)(jax.random.key(2))
     leaves, tree = jax.tree.flatten(variables)
@@ -119,7 +135,11 @@ def _variables(trained: Experiment) -> Any:
     return jax.jit(trained.model.init)(jax.random.key(trained.settings.seed))
 
 
-def _fastest(function: Callable[[jax.Array], jax.Array], x: jax.Array, calls: int = 8) -> float:
+def _fastest(
+    function: Callable[[jax.Array], jax.Array],
+    x: jax.Array,
+    calls: int = 8,
+) -> float:
     """Return the seconds of the fastest of some calls, each on what the last one gave."""
     times = []
     for _ in range(calls):

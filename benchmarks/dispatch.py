@@ -21,7 +21,11 @@ NEVER = 10**9  # an interval beyond any run
 _CHUNKS = 8  # of indices, on the device before the first step
 
 
-def experiment(model: Any, batch_size: int, *optimizers: Optimizer) -> Experiment:
+def experiment(
+    model: Any,
+    batch_size: int,
+    *optimizers: Optimizer,
+) -> Experiment:
     """Return an experiment that is never at its end."""
     settings = Settings(steps=NEVER, batch_size=batch_size)
     return Experiment(model, settings, optimizers=optimizers)
@@ -81,7 +85,12 @@ def stepping(
     return block
 
 
-def _chunks(arrays: Any, steps: int, batch_size: int, mesh: jax.sharding.Mesh) -> list[jax.Array]:
+def _chunks(
+    arrays: Any,
+    steps: int,
+    batch_size: int,
+    mesh: jax.sharding.Mesh,
+) -> list[jax.Array]:
     """Return indices of examples, each [steps, batch_size], sharded over the batch."""
     num = len(jax.tree.leaves(arrays)[0])
     sharding = NamedSharding(mesh, PartitionSpec(None, parallel.AXIS))

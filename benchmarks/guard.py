@@ -49,7 +49,13 @@ class Steps:
       guard: whether to look.
     """
 
-    def __init__(self, name: str, trained: Experiment, steps: int, guard: bool):
+    def __init__(
+        self,
+        name: str,
+        trained: Experiment,
+        steps: int,
+        guard: bool,
+    ):
         self.name = name
         self._steps = steps
         low = -1 if len(trained.optimizers) > 1 else 0
@@ -65,7 +71,11 @@ class Steps:
         return 1000 * (time.perf_counter() - start) / self._steps
 
 
-def measure(rounds: int, only: tuple[str, ...], smoke: bool) -> dict[str, Any]:
+def measure(
+    rounds: int,
+    only: tuple[str, ...],
+    smoke: bool,
+) -> dict[str, Any]:
     """Return the figures of each model."""
     before = conditions()
     entries = {}

@@ -69,7 +69,13 @@ class Worker:
       folder: where its stderr is kept.
     """
 
-    def __init__(self, name: str, command: Sequence[str], steps: float, folder: Path):
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        steps: float,
+        folder: Path,
+    ):
         self.name = name
         self.steps = steps
         self._log = folder / f"{name}.log"
@@ -181,7 +187,10 @@ def chosen(only: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def judged(
-    value: float, *, at_least: float | None = None, at_most: float | None = None
+    value: float,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
 ) -> dict[str, Any]:
     """Return the target of a value and whether it is met; {} if there is none."""
     if at_least is not None:
@@ -216,7 +225,11 @@ def machine(said: Mapping[str, Any]) -> str:
     return f"{said['processor']}, {said['cpu_count']} cores; device {device}; {versions}"
 
 
-def opening(title: str, said: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+def opening(
+    title: str,
+    said: Mapping[str, Any],
+    found: Mapping[str, Any],
+) -> list[str]:
     """Return the lines above a table: its title, the machine, date and load before and after."""
     lines = [title, machine(said)]
     for when in ("before", "after"):

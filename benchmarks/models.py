@@ -66,7 +66,11 @@ TITLES: Mapping[str, str] = {
 }
 
 
-def build(name: str, shape: tuple[int, ...], sizes: Mapping[str, Any]) -> Any:
+def build(
+    name: str,
+    shape: tuple[int, ...],
+    sizes: Mapping[str, Any],
+) -> Any:
     """Return the model of that name on examples of that shape; WaveNet's are sequences as long."""
     given = {key: tuple(x) if isinstance(x, list) else x for key, x in sizes.items()}
     return BUILDERS[name]((math.prod(shape),) if name == "wavenet" else tuple(shape), **given)

@@ -1,9 +1,9 @@
 """The fast samplers of autoregressive models, each against the naive one, and over sizes.
 
-All samplers of a model are compiled, warmed up, and
-take turns in one process. The naive sampler makes a full forward pass for each element
-(`chain_rule.naive`), so that a part of its elements tells what all of them take; that of NADE
-computes the hidden activations of each element from scratch, O(D^2 H), and is timed whole.
+All samplers of a model are compiled, warmed up, and take turns in one process. The naive sampler
+makes a full forward pass for each element (`chain_rule.naive`), so that a part of its elements
+tells what all of them take; that of NADE computes the hidden activations of each element from
+scratch, O(D^2 H), and is timed whole.
 """
 
 import math
@@ -18,17 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import models
-from benchmarks.harness import (
-    Spread,
-    chosen,
-    conditions,
-    opening,
-    progress,
-    quartiles,
-    ratio,
-    take_turns,
-    verdict,
-)
+from benchmarks.harness import chosen, conditions, progress, ratio, take_turns
 from jaxgen.autoregressive import chain_rule
 from jaxgen.autoregressive.base import drawing
 from jaxgen.runs.folder import environment
@@ -52,7 +42,13 @@ class Timed:
       share: of the elements that are drawn.
     """
 
-    def __init__(self, name: str, draw: Callable[..., Any], variables: Any, share: float = 1.0):
+    def __init__(
+        self,
+        name: str,
+        draw: Callable[..., Any],
+        variables: Any,
+        share: float = 1.0,
+    ):
         self.name = name
         self._draw = jax.jit(draw)
         self._variables = variables
@@ -93,7 +89,11 @@ class SomeElements:
         order = self.model.order
         return order[np.linspace(0, len(order) - 1, self.positions).astype(int)]
 
-    def conditionals(self, variables: Any, x: jax.Array) -> jax.Array:
+    def conditionals(
+        self,
+        variables: Any,
+        x: jax.Array,
+    ) -> jax.Array:
         """Make a full forward pass."""
         return self.model.conditionals(variables, x)
 
@@ -110,19 +110,32 @@ class Counted:
         """The shape of an example."""
         return self.model.shape
 
-    def conditionals(self, variables: Any, x: jax.Array) -> jax.Array:
+    def conditionals(
+        self,
+        variables: Any,
+        x: jax.Array,
+    ) -> jax.Array:
         """Make a full forward pass."""
         jax.debug.callback(lambda: self.passes.append(1))
         return self.model.conditionals(variables, x)
 
 
-def naive(model: Any, variables: Any, key: jax.Array, positions: int) -> jax.Array:
+def naive(
+    model: Any,
+    variables: Any,
+    key: jax.Array,
+    positions: int,
+) -> jax.Array:
     """Sample by a full forward pass for each of so many elements."""
     choose = drawing(model.observation, key)
     return chain_rule.naive(SomeElements(model, positions), variables, choose, NUM)
 
 
-def direct_nade(model: Any, variables: Any, key: jax.Array) -> jax.Array:
+def direct_nade(
+    model: Any,
+    variables: Any,
+    key: jax.Array,
+) -> jax.Array:
     """Sample with the hidden activations of each element anew, from all before it: O(D^2 H)."""
     params = variables["nade"]["params"]
     choose = drawing(model.observation, key)
@@ -137,7 +150,11 @@ def direct_nade(model: Any, variables: Any, key: jax.Array) -> jax.Array:
     return x.reshape(NUM, *model.shape)
 
 
-def jacobi(model: Any, variables: Any, key: jax.Array) -> jax.Array:
+def jacobi(
+    model: Any,
+    variables: Any,
+    key: jax.Array,
+) -> jax.Array:
     """Sample by the fixed point of all elements at once."""
     return chain_rule.jacobi(model, variables, drawing(model.observation, key), NUM)
 
@@ -153,7 +170,12 @@ def count_passes(model: Any, variables: Any) -> int:
     return len(passes)
 
 
-def measure(rounds: int, positions: int, only: tuple[str, ...], smoke: bool) -> dict[str, Any]:
+def measure(
+    rounds: int,
+    positions: int,
+    only: tuple[str, ...],
+    smoke: bool,
+) -> dict[str, Any]:
     """Return the figures of all models, or of those in `only`.
 
     Interrupted, it returns what is complete, if anything is.
@@ -179,7 +201,12 @@ def measure(rounds: int, positions: int, only: tuple[str, ...], smoke: bool) -> 
     }
 
 
-def sample(name: str, rounds: int, positions: int, smoke: bool) -> dict[str, Any]:
+def sample(
+    name: str,
+    rounds: int,
+    positions: int,
+    smoke: bool,
+) -> dict[str, Any]:
     """Return the figures of one model; a smoke run's meet no target."""
     sizes = (models.TINY if smoke else models.SIZES)[name]
     sides = (2, 4) if smoke else SIDES
@@ -202,14 +229,23 @@ def sample(name: str, rounds: int, positions: int, smoke: bool) -> dict[str, Any
     return entry | {"times": times, "ratios": ratios(name, main, sides, times, judge=not smoke)}
 
 
-def fresh(name: str, side: int, sizes: dict[str, Any]) -> tuple[Any, Any]:
+def fresh(
+    name: str,
+    side: int,
+    sizes: dict[str, Any],
+) -> tuple[Any, Any]:
     """Return the model on examples of side x side, and untrained parameters."""
     model = models.build(name, (side, side, 1), sizes)
     return model, jax.jit(model.init)(jax.random.key(0))
 
 
 def ratios(
-    name: str, main: int, sides: tuple[int, ...], times: dict[str, list[float]], *, judge: bool
+    name: str,
+    main: int,
+    sides: tuple[int, ...],
+    times: dict[str, list[float]],
+    *,
+    judge: bool,
 ) -> dict[str, Any]:
     """Return the other samplers over the fast one, and the largest size over the smallest."""
     others = [other for other in ("direct", "naive", "jacobi") if other in times]
@@ -227,79 +263,9 @@ def ratios(
     return found | {"growth": ratio(*ends, at_most=limit)}
 
 
-def table(found: dict[str, Any]) -> list[str]:
-    """Return the lines to print."""
-    entries = found["models"]
-    first = next(iter(entries.values()))
-    rounds = len(first["times"]["naive"])
-    side = first["side"]
-    title = f"Sampling, {NUM} at once, {side} x {side}; {rounds} rounds in turns; untrained models"
-    lines = opening(title, found["environment"], found)
-    lines += ["", f"{'':24}{'ms, median':>11}{'us/element':>12}{'x fast':>10}{'quartiles':>16}"]
-    for name, entry in entries.items():
-        lines += comparison(name, entry)
-    lines += ["", *notes(entries), "", *growth(entries)]
-    return lines
-
-
-def comparison(name: str, entry: dict[str, Any]) -> list[str]:
-    """Return the lines of all samplers of one model."""
-    names = {
-        str(entry["side"]): models.TITLES[name],
-        "direct": "  from scratch, O(D^2 H)",
-        "naive": f"  {entry['dim']} forward passes{'*' if entry['timed'] < entry['dim'] else ''}",
-        "jacobi": f"  fixed point, {entry.get('passes')} passes",
-    }
-    lines = []
-    for sampler, title in names.items():
-        if sampler not in entry["times"]:
-            continue
-        ms = Spread.of(entry["times"][sampler]).median
-        line = f"{title:24}{ms:11.2f}{1000 * ms / entry['dim']:12.1f}"
-        if sampler in entry["ratios"]:
-            against = entry["ratios"][sampler]
-            line += f"{against['median']:10.3g}{quartiles(against):>16}  {verdict(against)}"
-        lines.append(line.rstrip())
-    return lines
-
-
-def notes(entries: dict[str, Any]) -> list[str]:
-    """Return what is extrapolated."""
-    lines = ["x fast: the sampler's time over the fast one's, in each round."]
-    timed = {entry["timed"] for entry in entries.values() if entry["timed"] < entry["dim"]}
-    if timed:
-        lines += [
-            f"* extrapolated: {min(timed)} elements, evenly spread, were timed; the forward pass",
-            "  of each is that of the whole example, whatever the element.",
-        ]
-    if any("passes" in entry for entry in entries.values()):
-        lines.append(
-            "The fixed point takes more passes the more a trained model's elements depend."
-        )
-    return lines
-
-
-def growth(entries: dict[str, Any]) -> list[str]:
-    """Return the lines of the time per element over the size of the example."""
-    sides = [int(name) for name in next(iter(entries.values()))["times"] if name.isdecimal()]
-    heads = "".join(f"{f'{side}x{side}':>9}" for side in sides)
-    last = f"{sides[-1]}/{sides[0]}"
-    lines = [f"{'us/element, median':24}{heads}{last:>9}{'quartiles':>14}"]
-    for name, entry in entries.items():
-        medians = [Spread.of(entry["times"][str(side)]).median for side in sides]
-        each = zip(medians, sides, strict=True)
-        cells = "".join(f"{1000 * ms / side**2:9.1f}" for ms, side in each)
-        found = entry["ratios"]["growth"]
-        ends = f"{found['median']:9.2f}{quartiles(found):>14}  {verdict(found)}"
-        lines.append(f"{models.TITLES[name]:24}{cells}{ends}".rstrip())
-    if any(name in OVER_ALL for name in entries):
-        lines.append("A conditional of MADE has weights for every element of the example.")
-    return [
-        *lines,
-        "Within an example the first and the last quarter of the rows take the same time by",
-        "construction: a scan runs one and the same computation for each of them.",
-    ]
-
-
-def _fast(model: Any, variables: Any, key: jax.Array) -> jax.Array:
+def _fast(
+    model: Any,
+    variables: Any,
+    key: jax.Array,
+) -> jax.Array:
     return model.sample(variables, key, NUM)

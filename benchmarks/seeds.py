@@ -47,7 +47,13 @@ class Seeds:
       steps: of a call.
     """
 
-    def __init__(self, name: str, advance: Advance, states: TrainState, steps: int):
+    def __init__(
+        self,
+        name: str,
+        advance: Advance,
+        states: TrainState,
+        steps: int,
+    ):
         self.name = name
         self.advance = advance
         self._steps = steps
@@ -61,7 +67,12 @@ class Seeds:
         return 1000 * (time.perf_counter() - start) / self._steps
 
 
-def measure(rounds: int, seeds: int, only: tuple[str, ...], smoke: bool) -> dict[str, Any]:
+def measure(
+    rounds: int,
+    seeds: int,
+    only: tuple[str, ...],
+    smoke: bool,
+) -> dict[str, Any]:
     """Return the figures of each preset of the plane."""
     before = conditions()
     entries: dict[str, Any] = {}
@@ -83,7 +94,12 @@ def measure(rounds: int, seeds: int, only: tuple[str, ...], smoke: bool) -> dict
     return found | {"before": before, "after": conditions()}
 
 
-def ratios(times: dict[str, list[float]], seeds: int, *, judge: bool) -> dict[str, Any]:
+def ratios(
+    times: dict[str, list[float]],
+    seeds: int,
+    *,
+    judge: bool,
+) -> dict[str, Any]:
     """Return the time of all together over one alone, and over one after the other."""
     alone = times["1"]
     together = times[str(seeds)]
@@ -96,7 +112,11 @@ def ratios(times: dict[str, list[float]], seeds: int, *, judge: bool) -> dict[st
     }
 
 
-def difference(together: Any, alone: Advance, fresh: TrainState) -> float:
+def difference(
+    together: Any,
+    alone: Advance,
+    fresh: TrainState,
+) -> float:
     """Return the largest difference of a parameter of a seed among others and in its own run."""
 
     def gap(seed: int) -> float:

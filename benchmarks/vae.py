@@ -44,7 +44,12 @@ RATIOS: dict[str, tuple[str, str, dict[str, float]]] = {  # title: (above, below
 }
 
 
-def settings(rounds: int, block_steps: int, activation: str, smoke: bool) -> dict[str, Any]:
+def settings(
+    rounds: int,
+    block_steps: int,
+    activation: str,
+    smoke: bool,
+) -> dict[str, Any]:
     """Return what every worker is told. Raises ConfigError."""
     if activation not in ("tanh", "relu"):
         raise ConfigError(f"--activation {activation}: choose from tanh, relu")
@@ -63,7 +68,10 @@ def settings(rounds: int, block_steps: int, activation: str, smoke: bool) -> dic
 
 
 def measure(
-    config: dict[str, Any], data: Path | None, python: str | None, periodic: bool
+    config: dict[str, Any],
+    data: Path | None,
+    python: str | None,
+    periodic: bool,
 ) -> dict[str, Any]:
     """Return the figures of all variants."""
     before = conditions()
@@ -108,7 +116,11 @@ def _noise(folder: Path, num: int) -> Path:
     return path
 
 
-def _workers(config: dict[str, Any], torch_python: str | None, periodic: bool) -> list[Worker]:
+def _workers(
+    config: dict[str, Any],
+    torch_python: str | None,
+    periodic: bool,
+) -> list[Worker]:
     """Start all variants, which warm up side by side."""
     folder = Path(config["folder"])
     variants = ["loop", "bare", "periodic"] if periodic else ["loop", "bare"]

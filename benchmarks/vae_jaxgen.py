@@ -40,7 +40,12 @@ class Gate(io.TextIOBase):
       passed_on: the real stderr.
     """
 
-    def __init__(self, steps: int, warmup_blocks: int, passed_on: TextIO):
+    def __init__(
+        self,
+        steps: int,
+        warmup_blocks: int,
+        passed_on: TextIO,
+    ):
         self._steps = steps
         self._first = steps * warmup_blocks
         self._passed_on = passed_on
