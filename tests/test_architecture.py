@@ -163,7 +163,7 @@ def test_gradients_of_training_are_taken_in_one_place():
 
 
 def test_no_two_test_files_have_one_name():
-    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    names = [path.name for path in (ROOT.parent / "tests").rglob("test_*.py")]
     assert sorted({name for name in names if names.count(name) > 1}) == []  # pytest imports by it
 
 
