@@ -53,7 +53,7 @@ def complain(text: object) -> None:
 
 
 def note(text: object) -> None:
-    """Say on standard error what somebody would want to know who did not ask."""
+    """Print a note on standard error: what nobody asked for but may need to know."""
     complain(f"note: {text}")
 
 

@@ -104,8 +104,9 @@ def require_values(model: Any, batch: Batch) -> None:
     """Look at examples on the host, before a model is trained or measured on them.
 
     Raises:
-      DataError: one is not finite, or has a value that the model is not for; names it.
+      DataError: one is not finite, or has a value or a label that the model is not for; names it.
     """
+    _require_labels(model, batch)
     name = target(model)
     if batch.get(name) is None:
         return
@@ -117,6 +118,28 @@ def require_values(model: Any, batch: Batch) -> None:
     _require(within(x, expected.low, expected.high), x, name, f"{kind} {bounds}")
     if expected.whole:
         _require(x == np.rint(x), x, name, f"{kind} whole numbers in {bounds}")
+
+
+def _require_labels(model: Any, batch: Batch) -> None:
+    """Raise DataError about the first label that is no class of the model.
+
+    A model that is given classes needs the class of each example; one that names classes leaves
+    those of no known class out of its loss.
+    """
+    label = batch.get("label")
+    if label is None:
+        return
+    label = np.asarray(label).reshape(-1)
+    for name, least in (("num_classes", 0), ("num_labels", UNKNOWN)):
+        num = getattr(model, name, 0)
+        bad = ~((label >= least) & (label < num))
+        if num and bad.any():
+            first = int(np.argmax(bad))
+            raise DataError(
+                f"field 'label', example {first} of the batch: got {label[first]:g}, but "
+                f"{type(model).__name__} is for {least} .. {num - 1}\n"
+                "Leave such examples out, or number the classes from 0"
+            )
 
 
 def within(x: Any, low: float, high: float) -> np.ndarray:

@@ -45,7 +45,7 @@ def noted() -> Iterator[list[Trained]]:
 
 
 def look_or_note(players: tuple[Player, ...], batch: Batch, prepare: Prepare | None) -> None:
-    """Look at a batch of numbers; of one that is traced note what it is for, or see its kind.
+    """Look at the values of a batch; of a traced one, note its models or look at its dtype alone.
 
     Raises:
       DataError: a value that a model is not for.

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+import tiny
 
 from jaxgen import fields, parallel
 from jaxgen.data import Data, load
@@ -96,6 +97,39 @@ def test_wrong_values_are_named_at_the_first_batch(name):
         fields.require_values(model(), {"image": images})
     assert "prepare=dataset.prepare" in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("bad", [-1, -2, 3])
+def test_a_label_that_is_no_class_is_named(bad):
+    for name in ("conditional gan", "ac gan", "wavenet conditional", "gated pixel cnn conditional"):
+        of = tiny.MODELS[name].make()
+        num = of.num_classes
+        label = np.array([0, 0, bad if bad < 3 else num])
+        with pytest.raises(
+            DataError, match=rf"example 2 of the batch: got .* is for 0 .. {num - 1}"
+        ):
+            fields.require_values(of, {"label": label})
+
+
+@pytest.mark.parametrize("bad", [-2, -7, 3, 1000, np.nan])
+def test_a_model_that_names_classes_may_not_know_one(bad):
+    of = tiny.MODELS["semi-supervised gan"].make()
+    fields.require_values(of, {"label": np.array([-1, 0, of.num_labels - 1])})
+    label = np.array([-1, 0, of.num_labels if bad == 3 else bad])
+    with pytest.raises(DataError, match=r"example 2 of the batch: got .* is for -1 .. "):
+        fields.require_values(of, {"label": label})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_a_loop_looks_at_labels(way):
+    of = tiny.MODELS["conditional gan"].make()
+    x = np.zeros((8, *of.shape), np.float32)
+    label = np.full(8, of.num_classes)
+    players = of.players(optax.sgd(0.1), optax.sgd(0.1))
+    key = jax.random.key(0)
+    state = init_state(key, of.init(key), players)
+    with pytest.raises(DataError, match="field 'label', example 0"):
+        way(partial(train_step, players), state, {"image": x, "label": label})
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -124,6 +124,9 @@ def _train_by_name(argv: list[str]) -> int:
         return 0
     if not name or name.startswith("-"):
         raise ConfigError(f"train: name a recipe first: {_TRAIN} RECIPE\nTry: jaxgen recipes")
+    of_user = recipes.own(name)
+    if of_user is not None:
+        return _train(of_user, f"{_started_as()} {name}", argv[1:])
     recipe = recipes.find(name)
     prepare_host()
     function = recipe.function()

@@ -95,7 +95,7 @@ def _without_late_reads(unraisable: Any) -> None:
 
 
 def _without_failed_saves(args: threading.ExceptHookArgs) -> None:
-    """Drop what a thread of Orbax says before it hands its error to us."""
+    """Silence the traceback of an Orbax thread; its error is raised again where we wait."""
     if not _from_orbax(args.exc_traceback):
         threading.__excepthook__(args)
 

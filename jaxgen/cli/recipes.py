@@ -8,6 +8,7 @@ beside `jaxgen`.
 import ast
 import difflib
 import importlib
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -88,6 +89,22 @@ def find(name: str) -> Recipe:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Near it: {', '.join(near)}\n" if near else ""
     raise ConfigError(f"train: no recipe is called {name[:80]!r}\n{hint}Try: jaxgen recipes")
+
+
+def own(name: str) -> Callable[..., Any] | None:
+    """Return the recipe of that name in the user's own file, the one that is run; None if none is.
+
+    A copy of a shipped file that was changed is the user's.
+    """
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None or Path(file).resolve().is_relative_to(_package()[1].resolve()):
+        return None
+    function = getattr(main, name, None)
+    if getattr(function, "__module__", "") != "__main__":
+        return None
+    made = getattr(function, "__annotations__", {}).get("return")
+    return function if getattr(made, "__name__", made) == "Experiment" else None
 
 
 def listing() -> str:

@@ -92,7 +92,7 @@ def reader_of(name: str, directory: str | None = None) -> str:
         return "tfds"
     if path.is_dir():
         return _reader_of_folder(path)
-    readers = {".npz": "arrays", **dict.fromkeys(sound_file.SUFFIXES, "wav")}
+    readers = {".npz": "npz", **dict.fromkeys(sound_file.SUFFIXES, "wav")}
     return readers.get(path.suffix.lower(), "idx")
 
 

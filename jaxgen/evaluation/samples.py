@@ -25,6 +25,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from jaxgen.data.order import permutation
 from jaxgen.data.readers.mixtures import PlanarMixture
 from jaxgen.errors import ConfigError
 from jaxgen.evaluation.classifier import classifier_score
@@ -146,7 +147,7 @@ def compare(
 def copies(x: Float[Array, "n ..."], real: Real) -> dict[str, float]:
     """Tell whether x is nearer to the training examples than what the model has not seen.
 
-    The first 2000 of both are looked up: the share is then known to 0.011.
+    Of each, 2000 at random are looked up: the share is then known to 0.011.
 
     Returns:
       `train_distance`, the median distance of x to its nearest training example;
@@ -158,8 +159,8 @@ def copies(x: Float[Array, "n ..."], real: Real) -> dict[str, float]:
     if real.train is None or real.unseen is None:
         return {}
     train = _flat(real.train)
-    _, distance = nearest(_flat(x)[:COPY_SAMPLES], train)
-    _, distance_of_unseen = nearest(_flat(real.unseen)[:COPY_SAMPLES], train)
+    _, distance = nearest(_flat(_some(x, COPY_SAMPLES)), train)
+    _, distance_of_unseen = nearest(_flat(_some(real.unseen, COPY_SAMPLES)), train)
     unseen = np.median(distance_of_unseen)
     if unseen == 0:
         return {}
@@ -182,11 +183,11 @@ def _left_out(of_copies: Mapping[str, float], real: Real) -> str:
 
 
 def modes(x: Float[Array, "n ..."], mixture: PlanarMixture | None) -> dict[str, float | int]:
-    """Count the modes of the first 2500, and how well and evenly they are hit; {} without modes."""
+    """Count the modes of 2500 at random, and how well and evenly they are hit; {} without modes."""
     if mixture is None:
         return {}
-    first = np.asarray(x)[:MODE_SAMPLES]
-    found = measure_modes(first, np.asarray(mixture.centres), mixture.std)
+    some = np.asarray(_some(x, MODE_SAMPLES))
+    found = measure_modes(some, np.asarray(mixture.centres), mixture.std)
     return {
         "modes_covered": int(found.covered),
         "high_quality": float(found.high_quality),
@@ -220,6 +221,16 @@ def _settings(features: np.ndarray, seed: int) -> str:
         "k = 3 of precision and recall, 5 of density and coverage; "
         f"distances to training examples: of raw values, of the first {min(num, COPY_SAMPLES)}{few}"
     )
+
+
+def _some(x: Array, most: int) -> Array:
+    """Return at most so many examples: of more, a part drawn at random, the same each time.
+
+    Samples may come in the order of their classes, so that the first ones are no sample of all.
+    """
+    if len(x) <= most:
+        return x
+    return np.asarray(x)[permutation(0, 0, len(x))[:most]]
 
 
 def _flat(x: Array) -> np.ndarray:

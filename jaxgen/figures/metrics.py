@@ -87,7 +87,7 @@ class Points:
         return ends[-1] if ends else -np.inf
 
     def _drop_from(self, step: int) -> None:
-        """Drop the points from a step on; with the last of a stretch the stretch."""
+        """Drop the points from a step on, and stretches that lose their last point."""
         self._open = [point for point in self._open if point[0] < step]
         ends = self._stretches[_LAST_AT]
         while ends and ends[-1] >= step:

@@ -98,6 +98,51 @@ def test_a_recipe_needs_no_docstring(recipe, started):
     assert started(recipe)["recipe"] == recipe.__name__
 
 
+OWN = """
+import sys
+from jaxgen.__main__ import train
+from jaxgen.experiment import CommonFlags, Experiment, Settings
+from jaxgen.vae import vae
+
+
+def NAME(*, settings: CommonFlags = Settings(steps=3), width: int = 5) -> RETURNS:
+    return Experiment(vae.mlp((8, 8, 1), latent_dim=1, hidden=(width,)), settings)
+
+
+if __name__ == "__main__":
+    sys.exit(train())
+"""
+
+
+@pytest.mark.parametrize("name", ["vae_digits", "dcgan_digits", "my_own"])
+@pytest.mark.parametrize("returns", ["Experiment", '"Experiment"'])
+def test_a_file_of_ones_own_trains_its_own_recipe(name, returns, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(loop, "run", lambda make, *_, **more: seen.append((make, more)))
+    file = tmp_path / "own.py"
+    file.write_text(OWN.replace("NAME", name).replace("RETURNS", returns))
+    main = ModuleType("__main__")
+    main.__file__ = str(file)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr(sys, "argv", ["own.py", name, "--width", "4"])
+    with pytest.raises(SystemExit) as stop:
+        exec(compile(file.read_text(), str(file), "exec"), main.__dict__)
+    assert stop.value.code == 0
+    ((experiment, told),) = seen
+    assert experiment.model.encoder.hidden == (4,)
+    assert told["command"] == f"python own.py {name} --width 4"
+
+
+@pytest.mark.parametrize("name", ["main", "train", "Experiment", "no_such"])
+def test_what_a_file_only_imports_is_no_recipe_of_its_own(name, monkeypatch):
+    main = ModuleType("__main__")
+    main.__file__ = "/a/own.py"
+    main.Experiment = Experiment
+    main.train = main.main = launch
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert recipes.own(name) is None
+
+
 def nothing():
     """Return no experiment."""
 

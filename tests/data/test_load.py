@@ -34,7 +34,7 @@ def test_a_name_leads_to_its_reader(tmp_path, monkeypatch):
         "one.wav": "wav",
         "idx": "idx",
         "idx/train-images-idx3-ubyte.gz": "idx",
-        "my.npz": "arrays",
+        "my.npz": "npz",
         "mnist": "tfds",
         "missing.npz": "tfds",
     }

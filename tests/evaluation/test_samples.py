@@ -6,6 +6,7 @@ import pytest
 from jaxgen.data import Data, load
 from jaxgen.errors import ConfigError, NonFiniteError
 from jaxgen.evaluation import Real, measure_samples, real_examples
+from jaxgen.evaluation import samples as samples_module
 from jaxgen.evaluation.features import Extractor, extract, raw_values
 from jaxgen.evaluation.samples import compare, copies
 
@@ -90,6 +91,27 @@ def test_an_equal_distance_counts_half():
     grid = np.zeros((10, 2))
     real = Real("test", grid, grid, "train", train=grid + 1, unseen=grid)
     assert copies(grid, real)["nearer_to_train"] == 0.5
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_copies_are_found_wherever_they_stand(share, reverse, monkeypatch):
+    monkeypatch.setattr(samples_module, "COPY_SAMPLES", 400)
+    num = 1200
+    learned = REAL.train[: int(share * num)]
+    x = np.concatenate([learned, draws(2, num - len(learned)) + 50])
+    found = copies(x[::-1] if reverse else x, REAL)
+    assert found["nearer_to_train"] == pytest.approx(share, abs=0.1)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_modes_are_found_wherever_they_stand(axis, sign, monkeypatch):
+    monkeypatch.setattr(samples_module, "MODE_SAMPLES", 600)
+    mixture = real_examples(load(Data(name="grid", transform="none")), num=100).mixture
+    x = mixture.draw(np.random.default_rng(3), 3000)
+    in_order = x[np.argsort(sign * x[:, axis])]
+    assert samples_module.modes(in_order, mixture)["modes_covered"] == 25
 
 
 def test_nothing_can_be_copied_of_examples_that_are_drawn_for_ever():

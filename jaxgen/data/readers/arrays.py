@@ -1,4 +1,4 @@
-"""Arrays as data: given from Python, or read from an .npz file.
+"""Arrays as data, given from Python (or, by `npz`, from a file).
 
 Examples are {'image': [N, ...], 'label': [N], ...}. Images of bytes (or other whole numbers) have
 levels; images of real numbers are continuous. A tenth of the examples each is cut off at random for
@@ -6,9 +6,7 @@ validation and for test, where these are not given; the permutation depends on t
 that the same arrays are always cut alike.
 """
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,7 +26,7 @@ from jaxgen.data.split import (
     join,
     rows,
 )
-from jaxgen.errors import ConfigError, DataError, first_line
+from jaxgen.errors import ConfigError, DataError
 
 Given = ArrayLike | Mapping[str, ArrayLike]
 
@@ -73,7 +71,7 @@ def from_arrays(
     """
     given = {"train": train, "validation": validation, "test": test}
     found = {split: arrays for split, arrays in given.items() if arrays is not None}
-    source = _source(name, found, levels=levels, num_classes=num_classes)
+    source = source_of(name, found, levels=levels, num_classes=num_classes)
     if transform is None:
         transform = "none" if source.levels is None else "binarise"
     config = Data(
@@ -86,35 +84,7 @@ def from_arrays(
     return Dataset.of(config, source)
 
 
-def read(config: Data) -> Source:
-    """Open an .npz file of 'image', 'label', ... or of 'train_image', 'test_image', ....
-
-    Raises:
-      DataError: it is no such file, holds Python objects, or its arrays are no examples.
-    """
-    path = Path(os.path.expanduser(config.name))
-    try:
-        # Opened here, for NumPy leaves a file open that is no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {field: archive[field] for field in archive.files}
-    except Exception as error:  # zip, its methods of compression and NumPy raise many kinds
-        raise DataError(f"{path}: cannot be read as arrays: {first_line(error)}") from error
-    parts: dict[str, dict[str, np.ndarray]] = {}
-    for key, array in arrays.items():
-        split, _, field = key.partition("_")
-        if split not in SPLITS:
-            split = "train"
-            field = key
-        parts.setdefault(split, {})[field] = array
-    if "image" not in parts.get("train", {}):
-        raise DataError(
-            f"{path}: got {', '.join(arrays) or 'no arrays'}, expected 'image' [N, ...] and, where "
-            "there are labels, 'label' [N]; or 'train_image', 'train_label', 'test_image', ..."
-        )
-    return _source(config.name, parts)
-
-
-def _source(
+def source_of(
     name: str,
     given: Mapping[str, Given],
     *,

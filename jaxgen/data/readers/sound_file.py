@@ -39,6 +39,7 @@ _COMPRESSED: Mapping[int, str] = {
     0x161: "Windows Media Audio",
 }
 _SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")  # a GUID behind its first two bytes
+_MOST_OF_A_BYTE = 65_535  # samples: a block of FLAC, which takes more than one
 _ENDLESS = 0x7FFF0000  # from here on a size that the file has not was never filled in
 
 
@@ -146,9 +147,16 @@ def _flac(path: Path) -> Flac:
         ) from error
     try:
         with path.open("rb") as file, library.SoundFile(file) as sound:
-            return Flac(path, sound.samplerate, sound.frames, library)
+            found = Flac(path, sound.samplerate, sound.frames, library)
     except Exception as error:
         raise unreadable(path, error) from error
+    # libsndfile cannot go to a place in such a file, nor to its end.
+    if found.num > _MOST_OF_A_BYTE * path.stat().st_size:
+        raise DataError(
+            f"{path}: the header does not say how many samples there are, as of an encoder that "
+            "wrote to a pipe\nWrite it anew (flac --decode, then flac), or convert it to WAV"
+        )
+    return found
 
 
 def _wav(path: Path) -> Wav:

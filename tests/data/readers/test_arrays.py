@@ -223,6 +223,25 @@ def test_an_npz_file_is_never_unpickled(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.parametrize(
+    ("field", "twin"),
+    [
+        ("image", "train_image"),
+        ("label", "train_label"),
+        ("age", "train_age"),
+        ("train_image", "image"),
+    ],
+)
+def test_a_field_that_an_npz_file_has_twice_is_named(field, twin, tmp_path):
+    path = tmp_path / "x.npz"
+    given = {"image": BYTES, "label": LABELS, field: LABELS, twin: LABELS}
+    given |= {name: BYTES for name in given if name.endswith("image")}
+    np.savez(path, **given)
+    with pytest.raises(DataError, match=r"got both '\w+' and 'train_\w+'") as caught:
+        load.__wrapped__(Data(str(path)))
+    assert len(str(caught.value).splitlines()) == 2
+
+
 def test_what_is_no_npz_file_of_examples_is_named(tmp_path):
     path = tmp_path / "my.npz"
     path.write_bytes(b"not a zip")

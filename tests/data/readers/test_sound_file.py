@@ -194,6 +194,27 @@ def test_flac_is_read_where_the_library_is(tmp_path):
     assert "cannot be read as sound" in refused(path)
 
 
+@pytest.mark.parametrize("num", [1, 100, 5000, 200_000])
+@pytest.mark.parametrize("bits", [16, 24])
+def test_flac_of_unknown_length_is_refused_by_that_name(num, bits, tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.resize(WAVE, num), 22050, subtype=f"PCM_{bits}")
+    assert opened(path).num == num
+    content = bytearray(path.read_bytes())
+    # STREAMINFO: 36 bits, the number of samples, which an encoder to a pipe leaves at 0
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    assert "does not say how many samples" in refused(path)
+
+
+def test_silence_is_a_flac_file_of_few_bytes(tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "x.flac", np.zeros(2_000_000), 22050)
+    assert opened(tmp_path / "x.flac").num == 2_000_000
+
+
 def test_flac_without_the_library_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "soundfile", None)
     for i in range(40):
