@@ -6,11 +6,10 @@ compared with; a law that cannot fail has no place here.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 
-from jaxgen.autoregressive.base import Autoregressive
 from jaxgen.check import (
     adversarial,
     autoregressive,
@@ -23,13 +22,19 @@ from jaxgen.check import (
     phases,
     training,
 )
+from jaxgen.check.capabilities import (
+    Amortised,
+    ChainRule,
+    Contrastive,
+    Layered,
+    Mixture,
+    TwoSided,
+)
 from jaxgen.check.law import Law, Subject, at_least, at_most, largest_difference
 from jaxgen.check.untested import Untested, untested
-from jaxgen.energy import DBM, RBM, BoltzmannMachine
 from jaxgen.evaluation.collapse import Judging
 from jaxgen.gan.base import RealOrFake
 from jaxgen.typing import Bounded, Game, Latent, Model, Sampler, WithDiscriminator
-from jaxgen.vae.base import LatentVariableModel
 
 __all__ = [
     "Law",
@@ -44,15 +49,6 @@ __all__ = [
 ]
 
 
-@runtime_checkable
-class Mixture(Protocol):
-    """A mixture of models over the same variables."""
-
-    def components(self) -> tuple[Any, ...]:
-        """Return the models that are mixed."""
-        ...
-
-
 # What a model must be able to do, and a law that then holds. A law's place here is its random key.
 _LAWS: tuple[tuple[tuple[type, ...], Callable[[Subject], list[Law]]], ...] = (
     ((Model,), training.initialisation),
@@ -63,22 +59,22 @@ _LAWS: tuple[tuple[tuple[type, ...], Callable[[Subject], list[Law]]], ...] = (
     ((Model,), claims.objective),
     ((Model,), claims.ceiling),
     ((Sampler,), bounds.sampling),
-    *(((Autoregressive,), law) for law in autoregressive.LAWS),
+    *(((ChainRule,), law) for law in autoregressive.LAWS),
     *(((WithDiscriminator, Latent), law) for law in adversarial.LAWS),
     ((WithDiscriminator, Game), moves.directions),
-    ((LatentVariableModel,), bounds.observation),
-    ((LatentVariableModel,), bounds.agreement),
-    ((LatentVariableModel,), bounds.divergence),
+    ((Amortised,), bounds.observation),
+    ((Amortised,), bounds.agreement),
+    ((Amortised,), bounds.divergence),
     ((Bounded,), bounds.estimators),
     ((Bounded,), bounds.monotonicity),
-    ((LatentVariableModel,), bounds.bracket),
-    ((LatentVariableModel,), parts.prior),
-    ((LatentVariableModel,), parts.rebuilt),
+    ((Amortised,), bounds.bracket),
+    ((Amortised,), parts.prior),
+    ((Amortised,), parts.rebuilt),
     ((Bounded, Latent), parts.overstated),
-    *(((BoltzmannMachine,), law) for law in boltzmann.LAWS),
-    ((RBM,), phases.phases),
-    ((DBM,), phases.layers),
-    ((DBM,), phases.below_the_density),
+    *(((TwoSided,), law) for law in boltzmann.LAWS),
+    ((Contrastive,), phases.phases),
+    ((Layered,), phases.layers),
+    ((Layered,), phases.below_the_density),
     ((WithDiscriminator, Latent), games.prior),
     ((WithDiscriminator, Judging), games.advantage),
     ((WithDiscriminator, Judging), moves.advantages),

@@ -29,13 +29,14 @@ def phases(subject: Subject) -> list[Law]:
     if model.learning == "exact":
         return []  # the loss is held against the claim
     (player,) = players
+    (network,) = player.owns
     owned = owned_params(subject.variables, player)
 
     def of_params(params: Any) -> jax.Array:
-        variables = {**subject.variables, "rbm": {"params": params}}
+        variables = {**subject.variables, network: {"params": params}}
         return loss_of(player, players, variables, subject.batch, subject.key)[0]
 
-    slopes = jax.jit(jax.grad(of_params))(owned["rbm"])
+    slopes = jax.jit(jax.grad(of_params))(owned[network])
     drawn = jax.jit(model.negative)(subject.variables, subject.key, x)
     found = States(subject)
     positive = _statistics(found, x)

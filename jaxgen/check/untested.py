@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxgen.autoregressive.base import Autoregressive
+from jaxgen.check.capabilities import Amortised, ChainRule, Mixture
 from jaxgen.check.claim import is_normalised
 from jaxgen.check.decoded import likelihood
 from jaxgen.check.law import Subject
@@ -18,7 +18,6 @@ from jaxgen.typing import (
     Sampler,
     WithDiscriminator,
 )
-from jaxgen.vae.base import LatentVariableModel
 
 
 class Untested(NamedTuple):
@@ -57,7 +56,7 @@ def _of_claims(subject: Subject) -> list[Untested]:
     if not claims and not isinstance(model, WithDiscriminator):
         wants = "`log_prob`, `elbo` and `log_weights`, or `reconstruct`"
         found.append(Untested("whether its losses improve anything that it claims", wants))
-    if isinstance(model, Bounded) and not isinstance(model, LatentVariableModel):
+    if isinstance(model, Bounded) and not isinstance(model, Amortised):
         if not isinstance(model, Latent):
             question = "whether its bound is below log p(x)"
             found.append(Untested(question, "`decode` and `latents`"))
@@ -68,7 +67,7 @@ def _of_claims(subject: Subject) -> list[Untested]:
         question = "whether its bound is as high as its parts make it"
         wants = "`posterior`, `decoder_outputs` and `observation`, as in LatentVariableModel"
         found.append(Untested(question, wants))
-    known = isinstance(model, Autoregressive | Bounded) or hasattr(model, "components")
+    known = isinstance(model, ChainRule | Bounded | Mixture)
     if isinstance(model, Density) and not known:
         wants = "`conditionals`, as in Autoregressive, or `elbo` and `log_weights`"
         found.append(Untested("whether its density sums to 1", wants))

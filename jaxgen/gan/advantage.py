@@ -58,25 +58,26 @@ _UNITS: Mapping[Any, Unit] = {
     losses.hinge_discriminator: Unit(2.0, 2.0),
     losses.wasserstein_critic: Unit(0.0, math.inf),
 }
-_LARGEST_OF_F = {
-    "kl": math.inf,
-    "reverse_kl": math.inf,
-    "pearson": math.inf,
-    "squared_hellinger": 2.0,
-    "jensen_shannon": _LOG_4,
-    "gan": _LOG_4,
+_UNITS_OF_F: Mapping[losses.FDivergence, Unit] = {  # an undecided D costs -f(1)
+    losses.F_DIVERGENCES["kl"]: Unit(0.0, math.inf),
+    losses.F_DIVERGENCES["reverse_kl"]: Unit(0.0, math.inf),
+    losses.F_DIVERGENCES["pearson"]: Unit(0.0, math.inf),
+    losses.F_DIVERGENCES["squared_hellinger"]: Unit(0.0, 2.0),
+    losses.F_DIVERGENCES["jensen_shannon"]: Unit(0.0, _LOG_4),
+    losses.F_DIVERGENCES["gan"]: Unit(_LOG_4, _LOG_4),
 }
 
 
 def unit(game: losses.Cost) -> Unit | None:
-    """Return the scale of a game's advantage; None for a cost that is not of `losses`."""
+    """Return the scale of a game's advantage; None where `losses` lacks the cost or divergence."""
     cost = game.discriminator
     if not isinstance(cost, partial):
         return _UNITS.get(cost)
     if cost.func is losses.discriminator_cost:
         return _smoothed(**cost.keywords)
     if cost.func is losses.f_discriminator:
-        return _of_divergence(*cost.args)
+        (divergence,) = cost.args
+        return _UNITS_OF_F.get(divergence)
     return None
 
 
@@ -112,11 +113,3 @@ def _smoothed(smoothing: float) -> Unit:
 def _entropy(p: float) -> float:
     """Return the entropy of a coin in nats."""
     return -sum(share * math.log(share) for share in (p, 1 - p) if share > 0)
-
-
-def _of_divergence(row: losses.FDivergence) -> Unit:
-    """Return the scale of an f-GAN, whose cost is minus the bound of its divergence."""
-    names = {value: name for name, value in losses.F_DIVERGENCES.items()}
-    largest = _LARGEST_OF_F.get(names.get(row, ""), math.inf)
-    at_equal = -_LOG_4 if row is losses.F_DIVERGENCES["gan"] else 0.0  # f(1)
-    return Unit(-at_equal, largest)

@@ -88,3 +88,19 @@ def test_a_cost_that_is_not_known_has_no_unit():
     game = losses.Cost(lambda real, fake: fake.mean(), lambda fake: fake.mean())
     assert advantage.verdicts(game, jnp.ones(3), jnp.ones(3)) == {}
     assert advantage.largest(game) == np.inf
+
+
+@pytest.mark.parametrize("name", losses.F_DIVERGENCES)
+def test_every_divergence_of_the_table_has_a_unit(name):
+    found = advantage.unit(losses.cost(f"f_{name}"))
+    assert found is not None
+    row = losses.F_DIVERGENCES[name]
+    assert found.undecided == pytest.approx(-float(row.f(jnp.ones(()))), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["kl", "pearson", "gan"])
+def test_a_divergence_of_ones_own_has_no_unit(name):
+    own = losses.F_DIVERGENCES[name]._replace(f=lambda u: 2 * (u - 1))
+    game = losses.Cost(partial(losses.f_discriminator, own), partial(losses.f_generator, own))
+    assert advantage.unit(game) is None
+    assert advantage.verdicts(game, jnp.ones(3), jnp.zeros(3)) == {}
