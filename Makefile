@@ -78,12 +78,13 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: $(VENV)/.installed  # links, commands' files, examples that compile; the package imports
+docs: $(VENV)/.installed  # links, examples that compile; the site, in which a warning is an error
 	$(BIN)/python -m pytest -q tests/test_docs.py
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(VENV)-newest runs tests/.cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-newest docs/_build runs tests/.cache .pytest_cache .ruff_cache

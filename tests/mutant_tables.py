@@ -23,7 +23,7 @@ TESTS_OF = {
     "evaluation/distances.py": ["evaluation/test_neighbours.py"],
     "evaluation/record.py": ["evaluation/test_measures.py"],
     "evaluation/row.py": ["evaluation/test_measures.py"],
-    "evaluation/measured.py": ["evaluation/test_measures.py"],
+    "evaluation/estimates.py": ["evaluation/test_measures.py"],
     "evaluation/per_example.py": ["evaluation/test_measures.py"],
     "evaluation/space.py": ["test_first_batch.py"],
     "evaluation/unnormalised.py": ["energy/test_rbm.py"],

@@ -15,9 +15,9 @@ from jaxgen.check import (
     autoregressive,
     boltzmann,
     bounds,
-    claims,
     games,
     moves,
+    objectives,
     parts,
     phases,
     training,
@@ -55,9 +55,9 @@ _LAWS: tuple[tuple[tuple[type, ...], Callable[[Subject], list[Law]]], ...] = (
     ((Model,), training.ownership),
     ((Model,), training.purity),
     ((Model,), training.specification),
-    ((Model,), claims.improvement),
-    ((Model,), claims.objective),
-    ((Model,), claims.ceiling),
+    ((Model,), objectives.improvement),
+    ((Model,), objectives.objective),
+    ((Model,), objectives.ceiling),
     ((Sampler,), bounds.sampling),
     *(((ChainRule,), law) for law in autoregressive.LAWS),
     *(((WithDiscriminator, Latent), law) for law in adversarial.LAWS),
@@ -79,7 +79,7 @@ _LAWS: tuple[tuple[tuple[type, ...], Callable[[Subject], list[Law]]], ...] = (
     ((WithDiscriminator, Judging), games.advantage),
     ((WithDiscriminator, Judging), moves.advantages),
     ((RealOrFake,), games.costs),
-    ((Model,), claims.closeness),
+    ((Model,), objectives.closeness),
 )
 
 

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.check.claims import at_rest, few
 from jaxgen.check.law import Law, Subject, at_least, at_most
+from jaxgen.check.objectives import at_rest, few
 from jaxgen.gan.base import RealOrFake
 from jaxgen.nn import train_pass
 from jaxgen.typing import Array, Key

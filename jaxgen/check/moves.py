@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxgen.check.claims import at_rest, descended, few, loss_of
 from jaxgen.check.law import Law, Subject, at_least
+from jaxgen.check.objectives import at_rest, descended, few, loss_of
 from jaxgen.check.training import without_zeros
 from jaxgen.evaluation.collapse import Packing
 from jaxgen.state import owned_params

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.check.boltzmann import ROUNDING, States, logistic
-from jaxgen.check.claims import loss_of
 from jaxgen.check.law import Law, Subject, at_most
+from jaxgen.check.objectives import loss_of
 from jaxgen.energy import bipartite
 from jaxgen.state import owned_params
 from jaxgen.typing import Variables

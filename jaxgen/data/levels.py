@@ -19,7 +19,7 @@ from jaxgen.errors import ConfigError
 
 BYTE_LEVELS = 128  # of an array: those of a byte without its highest bit
 FILE_LEVELS = 32  # of picture files, which say that they have 256
-_IMAGES = ("image", "other")
+IMAGES = ("image", "other")  # fields of the shape of an image, in its levels
 _CHUNK = 32  # examples that are read at a time
 _MOST_BYTES = 2**31  # that are read of what is not in memory
 
@@ -88,7 +88,7 @@ def _require_levels(
     where: Where,
 ) -> None:
     """Raise DataError, naming the first bad example, unless all pixels are levels."""
-    for field in _IMAGES:
+    for field in IMAGES:
         if field in arrays:
             check_image(field, arrays[field], levels, where)
 
@@ -108,7 +108,7 @@ def _largest(
     # What is in memory first: it may settle the matter.
     for split in sorted(splits, key=_is_streamed):
         for arrays in _pieces(split):
-            pixels = [arrays[field] for field in _IMAGES if field in arrays]
+            pixels = [arrays[field] for field in IMAGES if field in arrays]
             largest = max(largest, *(int(array.max()) for array in pixels))
             if largest >= most:
                 return largest

@@ -1,6 +1,6 @@
 """Evaluation: numbers from a model, its variables and data, as pure functions."""
 
-from jaxgen.evaluation.measured import Measured, measure
+from jaxgen.evaluation.estimates import Measured, measure
 from jaxgen.evaluation.real import Real, real_examples
 from jaxgen.evaluation.record import Record, mean_and_error
 from jaxgen.evaluation.row import Given, Measure, Shown

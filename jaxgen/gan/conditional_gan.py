@@ -14,7 +14,7 @@ layer, here it stands at the first.
 """
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import flax.linen as nn
 import jax
@@ -32,7 +32,7 @@ from jaxgen.nn import Initializer, evaluation_pass
 from jaxgen.typing import Array, Batch, Key, Metrics, Mutated, Variables
 
 How = Literal["concatenate", "auxiliary", "projection"]
-HOW = ("concatenate", "auxiliary", "projection")
+HOW = get_args(How)
 
 
 class LabelledGenerator(nn.Module):

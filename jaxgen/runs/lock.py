@@ -1,4 +1,8 @@
-"""One writer for a run folder: an advisory lock that the kernel lets go when its holder dies."""
+"""One writer for a run folder: an advisory lock that the kernel lets go when its holder dies.
+
+The lock file says who holds it. The package filelock would do the same with as much code around it;
+Windows, which it knows too, is out of reach before: array_record has no release for it.
+"""
 
 import fcntl
 import os

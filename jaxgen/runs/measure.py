@@ -56,13 +56,14 @@ def evaluate(
       ConfigError: the model has nothing to measure, or the split cannot be used.
       CheckpointError, DataError: as `load` and `Run.dataset` raise them.
     """
+    own = tuple(classes)
     if isinstance(path, Run):
         run = path
-        path = run.folder
-        classes = types_in(run.experiment)
+        measured = run.folder
+        own = tuple(types_in(run.experiment))
     else:
-        classes = tuple(classes)
-        run = load(path, classes, weights=weights)
+        run = load(path, own, weights=weights)
+        measured = path
     dataset = run.dataset()
     rows = measures.applicable(run.model, dataset.batch(split, 1))
     by_samples = measures.by_samples(run.model, rows)
@@ -72,7 +73,7 @@ def evaluate(
     if rows:
         table += measure_examples(run, dataset, split=split, num_samples=num_samples, seed=seed)
     if by_samples:
-        runs = [kept for kept in kept_runs(path, run, classes) if kept.step <= run.step]
+        runs = [kept for kept in kept_runs(measured, run, own) if kept.step <= run.step]
         extractor = known_extractor(run.folder, dataset, target(run.model))
         table += measure_checkpoints(runs, dataset, extractor, split=split, seed=seed)
     return run, table

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
-from jaxgen.check import Subject, boltzmann, certificate, claims, phases, untested
+from jaxgen.check import Subject, boltzmann, certificate, phases, untested
 from jaxgen.energy import DBM, RBM, bipartite
 
 FREE = "F(x) = E(x, y) + log p(y | x)"
@@ -58,7 +58,7 @@ def test_a_machine_too_large_to_sum_leaves_its_claim_open():
     experiment = replace(whole.experiment, model=model)
     large = Subject(experiment, variables, tiny.examples(model, 16), jax.random.key(5))
     assert failures(large, *boltzmann.LAWS, phases.phases) == set()
-    assert claims.improvement(large) == []
+    assert objectives.improvement(large) == []
     assert [each.wants for each in untested(large)] == ["a log Z that can be summed"]
 
 
@@ -156,7 +156,7 @@ def test_gradients_through_the_chains_fail(monkeypatch):
 
 def test_the_loss_of_an_exact_machine_is_its_claim(monkeypatch):
     whole = subject("rbm exact")
-    assert {law.law for law in claims.objective(whole)} == {"the loss is minus the claim"}
+    assert {law.law for law in objectives.objective(whole)} == {"the loss is minus the claim"}
     rbm_loss = RBM.rbm_loss
 
     def halved(self, variables, batch, key):
@@ -164,7 +164,7 @@ def test_the_loss_of_an_exact_machine_is_its_claim(monkeypatch):
         return jnp.asarray(0.5 * value), rest
 
     monkeypatch.setattr(RBM, "rbm_loss", halved)
-    assert failures(whole, claims.objective) == {"the loss is minus the claim"}
+    assert failures(whole, objectives.objective) == {"the loss is minus the claim"}
 
 
 LAYERS = "the gradient is E_chains[dE] - E_data[dE] at the mean field"

@@ -13,7 +13,7 @@ from jaxgen.distributions.path import Path
 from jaxgen.energy import RBM, Bipartite
 from jaxgen.errors import ConfigError
 from jaxgen.evaluation import annealed, measure
-from jaxgen.evaluation.measured import Measured
+from jaxgen.evaluation.estimates import Measured
 
 KEY = jax.random.key(0)
 

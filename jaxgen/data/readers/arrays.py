@@ -15,7 +15,7 @@ from jaxgen.data.checks import Where, check_examples, check_finite, check_image
 from jaxgen.data.config import Data, Rules, Transform
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.labels import num_classes_of
-from jaxgen.data.levels import BYTE_LEVELS
+from jaxgen.data.levels import BYTE_LEVELS, IMAGES
 from jaxgen.data.split import (
     SPLITS,
     Arrays,
@@ -30,7 +30,6 @@ from jaxgen.errors import ConfigError, DataError
 
 Given = ArrayLike | Mapping[str, ArrayLike]
 
-_IMAGES = ("image", "other")  # fields of the shape of an image, in its levels
 _BYTE = np.iinfo(np.uint8).max
 _INT32 = np.iinfo(np.int32)
 
@@ -156,7 +155,7 @@ def _converted(
     where: Where,
 ) -> np.ndarray:
     """Return an array of numbers in the dtype of examples. Raises DataError for anything else."""
-    if field in _IMAGES and array.ndim == 3:
+    if field in IMAGES and array.ndim == 3:
         array = array[..., None]  # [N, H, W] -> [N, H, W, 1]
     match array.dtype.kind:
         case "f" if field != "label":
@@ -164,7 +163,7 @@ def _converted(
                 return array.astype(np.float32, copy=False)
         case "b" if field != "label":
             return array.astype(np.uint8)
-        case "i" | "u" if field in _IMAGES:
+        case "i" | "u" if field in IMAGES:
             _require_between(field, array, 0, _BYTE, where)
             return array.astype(np.uint8, copy=False)
         case "i" | "u" if array.dtype == np.uint8 and field != "label":

@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 from jaxgen import gan, losses
-from jaxgen.check import Subject, claims, moves, parts, untested
+from jaxgen.check import Subject, moves, parts, untested
 from jaxgen.check.decoded import likelihood
 from jaxgen.experiment import Experiment, Settings
 from jaxgen.experiment.optimizer import Optimizer
@@ -123,7 +123,7 @@ class Own:
         return jax.random.bernoulli(key, mean).astype(jnp.float32)
 
 
-OWN = (claims.improvement, claims.objective, parts.overstated)
+OWN = (objectives.improvement, objectives.objective, parts.overstated)
 
 
 def trained(model, steps=400):
@@ -236,7 +236,7 @@ def of_another_network(self, variables, batch, key):
 
 
 def test_a_sound_vae_passes():
-    laws = (*OWN[:2], claims.ceiling, parts.prior, parts.rebuilt)
+    laws = (*OWN[:2], objectives.ceiling, parts.prior, parts.rebuilt)
     assert failures(vae(VAE), *laws) == set()
     assert failures(vae(VAE, beta=0.5, warmup_steps=9, free_bits=0.1), *laws) == set()
     assert parts.overstated(vae(VAE)) == []  # the parts say all of it
@@ -253,7 +253,7 @@ def test_a_sound_vae_passes():
     ],
 )
 def test_a_vae_that_agrees_with_itself_alone_fails(cls, expected):
-    laws = (claims.objective, claims.ceiling, parts.prior, parts.rebuilt)
+    laws = (objectives.objective, objectives.ceiling, parts.prior, parts.rebuilt)
     assert failures(vae(cls), *laws) == expected
 
 
@@ -268,13 +268,13 @@ def test_a_vae_that_agrees_with_itself_alone_fails(cls, expected):
 )
 def test_a_loss_that_is_not_the_bound_fails(loss, expected, monkeypatch):
     monkeypatch.setattr(VAE, "vae_loss", loss)
-    assert expected <= failures(vae(VAE), claims.improvement, claims.objective)
+    assert expected <= failures(vae(VAE), objectives.improvement, objectives.objective)
 
 
 def test_the_weights_that_a_model_states_are_those_of_its_loss():
     whole = vae(VAE, beta=2.0)
     stated = replace(whole.experiment.model, beta=1.0)
-    assert failures(whole, claims.objective) == set()
+    assert failures(whole, objectives.objective) == set()
 
     @dataclass(frozen=True)
     class Unstated(VAE):
@@ -284,7 +284,7 @@ def test_the_weights_that_a_model_states_are_those_of_its_loss():
 
     fields = {name: getattr(stated, name) for name in stated.__dataclass_fields__}
     wrong = replace(whole, experiment=replace(whole.experiment, model=Unstated(**fields)))
-    assert failures(wrong, claims.objective) == {LOSS}
+    assert failures(wrong, objectives.objective) == {LOSS}
 
 
 @pytest.mark.parametrize("name", ["iwae", "nade", "orderless nade", "rbm", "autoencoder"])
@@ -292,7 +292,9 @@ def test_objectives_of_other_kinds_pass(name):
     experiment = tiny.experiment(name)
     x = tiny.examples(experiment.model, 32)
     whole = Subject(experiment, tiny.fresh(name).variables, x, jax.random.key(5))
-    assert failures(whole, claims.improvement, claims.objective, claims.ceiling) == set()
+    assert (
+        failures(whole, objectives.improvement, objectives.objective, objectives.ceiling) == set()
+    )
 
 
 def by_elements(self, variables, batch, key):
@@ -313,7 +315,7 @@ def test_a_wrong_loss_of_a_density_fails(loss, expected, monkeypatch):
     monkeypatch.setattr(type(experiment.model), "likelihood_loss", loss)
     x = tiny.examples(experiment.model, 32)
     whole = Subject(experiment, tiny.fresh("nade").variables, x, jax.random.key(5))
-    assert failures(whole, claims.improvement, claims.objective) == expected
+    assert failures(whole, objectives.improvement, objectives.objective) == expected
 
 
 RANKS = "a discriminator learns to rank data above samples"
@@ -427,7 +429,7 @@ def test_an_upper_bound_of_the_parts_is_just_above_a_known_truth():
 def test_the_error_of_a_reconstruction_is_seen(monkeypatch):
     model = autoencoder.mlp((4, 4), latent_dim=1, hidden=(3,))
     kept = subject(model)
-    assert failures(kept, claims.closeness) == set()
+    assert failures(kept, objectives.closeness) == set()
     error = autoencoder.Autoencoder.squared_error
     loss = autoencoder.Autoencoder.autoencoder_loss
 
@@ -440,7 +442,7 @@ def test_the_error_of_a_reconstruction_is_seen(monkeypatch):
 
     monkeypatch.setattr(autoencoder.Autoencoder, "squared_error", halved)
     law = "the squared error is that of the reconstruction"
-    assert failures(kept, claims.closeness) == {law}
+    assert failures(kept, objectives.closeness) == {law}
     monkeypatch.setattr(autoencoder.Autoencoder, "squared_error", error)
     monkeypatch.setattr(autoencoder.Autoencoder, "autoencoder_loss", summed)
-    assert failures(kept, claims.closeness) == {"a loss is a mean over examples"}
+    assert failures(kept, objectives.closeness) == {"a loss is a mean over examples"}
