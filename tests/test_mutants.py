@@ -87,11 +87,14 @@ def test_every_arithmetic_file_has_tests_that_are_there():
 
 
 def test_a_name_that_is_said_to_be_equivalent_is_that_of_a_mutant():
+    said: dict[str, set[str]] = {}
     for name, reason in mutants.EQUIVALENT.items():
         short, _, change = name.partition("::")
-        found = broken(mutants.ROOT / short, 10**6)
-        assert change in {mutant.name for mutant in found}, name
+        said.setdefault(short, set()).add(change)
         assert reason
+    for short, changes in said.items():
+        found = {mutant.name for mutant in broken(mutants.ROOT / short, 10**6)}
+        assert changes <= found, short
 
 
 @pytest.mark.parametrize(("code", "alive"), [(0, [0, 1]), (1, [])])

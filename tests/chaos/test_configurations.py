@@ -243,7 +243,7 @@ def test_what_cannot_be_computed_is_refused(recipe, flag, value, tfds_dir):
     require_complaint(caught.value, [flag])
 
 
-@pytest.mark.parametrize("num", [8, pytest.param(40, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("num", [4, pytest.param(40, marks=pytest.mark.chaos)])
 def test_valid_arguments_train(num, check, tfds_dir):
     def prop(recipe, words, flags):
         experiment, _ = built(recipe, words, tfds_dir)

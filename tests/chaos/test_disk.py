@@ -45,6 +45,7 @@ def test_a_small_disk_ends_a_run_by_6_or_not_at_all(
         assert_same(restored(experiment, folder), restored(experiment, undisturbed))
 
 
+@pytest.mark.chaos
 def test_training_outlives_saves_that_fail(nursery, undisturbed, disk, tmp_path, tfds_dir):
     """The disk is full for a third of the run: what could not be written then is not missed."""
     folder, log = disk(4000) / "run", tmp_path / "log"
