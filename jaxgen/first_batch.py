@@ -51,7 +51,7 @@ def look_or_note(players: tuple[Player, ...], batch: Batch, prepare: Prepare | N
       DataError: a value that a model is not for.
     """
     trained = Trained(_models(players), prepare)
-    if not any(isinstance(x, Tracer) for x in jax.tree.leaves(dict(batch))):
+    if not _is_traced(batch):
         look(trained, batch)
         return
     found = _NOTED.get()
@@ -61,12 +61,30 @@ def look_or_note(players: tuple[Player, ...], batch: Batch, prepare: Prepare | N
         _require_prepared(trained.models, batch)
 
 
+def look_at_prepared(player: Player, batch: Batch) -> None:
+    """Look at the values of a batch as a loss will see it; of a traced one, at its dtype alone.
+
+    Raises:
+      DataError: a value that the player's model is not for.
+    """
+    models = _models((player,))
+    if _is_traced(batch):
+        _require_prepared(models, batch)
+    else:
+        look(Trained(models, None), batch)
+
+
 def look(trained: Trained, batch: Batch) -> None:
     """Look at a batch of numbers, prepared as the step does. Raises DataError."""
     if trained.prepare is not None:
         batch = trained.prepare(batch, jax.random.key(0))
     for model in trained.models:
         require_values(model, batch)
+
+
+def _is_traced(batch: Batch) -> bool:
+    """Return whether a batch has shapes alone, inside what is being compiled."""
+    return any(isinstance(x, Tracer) for x in jax.tree.leaves(dict(batch)))
 
 
 def _require_prepared(models: tuple[Any, ...], batch: Batch) -> None:

@@ -19,7 +19,7 @@ import optax
 
 from jaxgen.average import STATISTICS, with_average
 from jaxgen.errors import ConfigError
-from jaxgen.first_batch import look_or_note
+from jaxgen.first_batch import look_at_prepared, look_or_note
 from jaxgen.state import (
     Player,
     TrainState,
@@ -74,7 +74,11 @@ def update(
 
     Returns:
       The state after the move, and the loss's metrics with `loss`.
+
+    Raises:
+      DataError: the batch has values that the model is not for; where it is traced, bytes alone.
     """
+    look_at_prepared(player, batch)
     changed, opt_state, metrics = _move(player, state, batch, key, axis_name)
     return _apply(state, player, changed, opt_state), metrics
 

@@ -17,7 +17,7 @@ from jaxgen.evaluation.features import raw_values
 from jaxgen.evaluation.space import require_same_space
 from jaxgen.gan import GAN
 from jaxgen.nn import Discriminator, MLPGenerator, MLPTrunk
-from jaxgen.step import init_state, train_step
+from jaxgen.step import init_state, train_step, update
 from jaxgen.vae import vae
 
 DIGITS = load(Data("digits"))
@@ -227,3 +227,23 @@ def test_samples_of_a_model_without_bounds_may_lie_outside():
 def test_real_examples_know_their_bounds():
     assert real_examples(load(Data("digits", transform="symmetric"))).range == (-1, 1)
     assert real_examples(load(Data("banana", transform="none")), num=20).range is None
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_move_of_one_player_looks_too(name):
+    images, message = WRONG[name]
+    state, (player,) = fresh(model())
+    with pytest.raises(DataError, match=message):
+        update(player, state, {"image": images}, jax.random.key(1))
+    update(player, state, {"image": BITS}, jax.random.key(1))
+
+
+@pytest.mark.parametrize("name", ["vae", "iwae", "nade"])
+def test_a_compiled_move_knows_bytes(name):
+    of = tiny.MODELS[name].make()
+    state, (player,) = fresh(of)
+    move = jax.jit(partial(update, player))
+    bits = np.zeros((4, *of.shape), np.float32)
+    with pytest.raises(DataError, match="bytes, as they are stored"):
+        move(state, {"image": bits.astype(np.uint8)}, jax.random.key(1))
+    move(state, {"image": bits}, jax.random.key(1))

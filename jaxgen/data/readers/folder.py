@@ -43,6 +43,7 @@ SPLIT_NAMES = {
     "evaluation": "test",
 }
 _YEAR = re.compile(r"[-_ ]?(19|20)\d\d$")  # train2017, as archives are named
+_THINGS = re.compile(r"[-_ ]?(images?|imgs?|pictures|photos|data|set|split)$")  # train_images
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,8 @@ def renumbered(class_names: Sequence[str] | None) -> list[list[str]]:
 
 def _split_named(folder: str) -> str | None:
     """Return the split that a folder of this name holds, if it is the name of one."""
-    return SPLIT_NAMES.get(_YEAR.sub("", folder.lower()))
+    stem = _THINGS.sub("", _YEAR.sub("", folder.lower()))
+    return SPLIT_NAMES.get(_YEAR.sub("", stem))
 
 
 def _split_level(root: Path, folders: Sequence[tuple[str, ...]]) -> int | None:

@@ -157,6 +157,8 @@ def _bits(image: Image.Image, file: BinaryIO) -> int:
     arguments = _decoding(image)
     if any(";16" in str(argument) for argument in arguments):
         return 16
+    if image.format == "SGI" and "SGI16" in _decoders(image):
+        return 16
     if image.format == "PPM" and any(isinstance(x, int) and x > _BYTE for x in arguments):
         return 16  # the largest value
     if image.format in ("JPEG2000", "AVIF"):
@@ -175,6 +177,11 @@ def _decoding(image: Image.Image) -> list[Any]:
         arguments = tile[3]
         found += arguments if isinstance(arguments, tuple) else [arguments]
     return found
+
+
+def _decoders(image: Image.Image) -> set[str]:
+    """Return the names of Pillow's decoders of the parts of an image."""
+    return {tile[0] for tile in getattr(image, "tile", ())}
 
 
 def _jpeg2000_bits(head: bytes) -> int:

@@ -99,6 +99,8 @@ def _below(folder: Path, above: Ancestors, skipped: Counter[str]) -> Iterator[Pa
         entries = list(os.scandir(folder))
     except OSError as error:
         raise DataError(f"{folder}: cannot be opened: {error.strerror}") from error
+    if above and not entries:
+        skipped["empty folders"] += 1
     for entry in entries:
         path = Path(entry.path)
         if is_hidden(entry.name):

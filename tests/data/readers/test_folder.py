@@ -192,6 +192,9 @@ LAYOUTS = {
     "classes first": ("{label}/{split}/{i}.png", ("train", "dev", "test")),
     "a folder around": ("pets/{split}/{label}/{i}.png", ("train", "val", "test")),
     "years": ("{split}/{label}/{i}.png", ("train2017", "val2017", "test2017")),
+    "images": ("{split}/{label}/{i}.png", ("train_images", "val_images", "test_images")),
+    "sets": ("{split}/{label}/{i}.png", ("training_set", "validationset", "test-set")),
+    "inside": ("{label}/{split}/{i}.png", ("Train Data", "val_imgs2017", "eval_split")),
     "deeper": ("{split}/{label}/more/{i}.png", ("train", "valid", "test")),
 }
 
@@ -275,9 +278,25 @@ def test_what_is_hidden_or_no_image_is_left_out_and_counted(tmp_path, capsys):
     data = opened(tmp_path)
     assert data.class_names == ("a", "b")
     said = capsys.readouterr().err
-    assert "60 images; skipped 9 hidden, 4 of other kinds (" in said
+    assert "60 images; skipped 9 hidden, 1 empty folders, 4 of other kinds (" in said
     assert ".txt 1" in said
     assert "no suffix 1" in said
+
+
+@pytest.mark.parametrize("empty", [("c",), ("c", "d/e"), ("a/inside", "z")])
+def test_folders_without_a_file_are_no_classes_and_counted(tmp_path, capsys, empty):
+    write_classes(tmp_path, num=60)
+    for name in empty:
+        (tmp_path / name).mkdir(parents=True)
+    assert opened(tmp_path).class_names == ("a", "b")
+    assert f"60 images; skipped {len(empty)} empty folders" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["retrain", "trainer", "contest", "set", "images", "validated"])
+def test_a_class_that_only_sounds_like_a_split_is_a_class(tmp_path, name):
+    write_classes(tmp_path, num=60)
+    (tmp_path / "a").rename(tmp_path / name)
+    assert set(opened(tmp_path).class_names) == {name, "b"}
 
 
 def test_a_clean_folder_needs_no_line(tmp_path, capsys):

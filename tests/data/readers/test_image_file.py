@@ -142,7 +142,18 @@ def tiff_of_16_bits(samples):
     )
 
 
+def sgi(shape, wide):
+    """An SGI picture of 6 x 4 pixels, of 16 bits a sample if it is wide."""
+    content = io.BytesIO()
+    image = Image.fromarray(np.zeros((4, 6, *shape), np.uint8))
+    image.save(content, "SGI", bpc=2 if wide else 1)
+    return content.getvalue()
+
+
 SIXTEEN = {
+    "colour.sgi": (sgi((3,), wide=True), "16-bit colours"),
+    "colour.rgb": (sgi((3,), wide=True), "16-bit colours"),
+    "grey.bw": (sgi((), wide=True), "16-bit grey"),
     "colour.png": (png_of_16_bits(True), "16-bit colours"),
     "grey.png": (png_of_16_bits(False), "16-bit grey"),
     "colour.tif": (tiff_of_16_bits(3), "16-bit colours"),
@@ -151,6 +162,12 @@ SIXTEEN = {
     "grey.pgm": (b"P5\n6 4\n65535\n" + bytes(48), "16-bit grey"),
     "float.pfm": (b"Pf\n2 1\n-1.0\n" + bytes(8), "floating-point"),
 }
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_an_sgi_picture_of_bytes_is_read(tmp_path, shape):
+    (tmp_path / "x.sgi").write_bytes(sgi(shape, wide=False))
+    assert shape_of(tmp_path / "x.sgi", None) == (4, 6, *(shape or (1,)))
 
 
 @pytest.mark.parametrize("name", list(SIXTEEN))

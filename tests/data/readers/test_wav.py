@@ -172,7 +172,9 @@ def test_the_kind_of_which_there_are_more_decides(tmp_path, capsys):
         path.rename(tmp_path / f"only{path.suffix}")
     (tmp_path / "sounds" / "0.wav").unlink()
     assert opened(tmp_path, length=None).sample_rate is None
-    assert "41 images; skipped 1 of other kinds (.wav 1)" in capsys.readouterr().err
+    assert (
+        "41 images; skipped 1 empty folders, 1 of other kinds (.wav 1)" in capsys.readouterr().err
+    )
 
 
 def test_sounds_have_classes_by_name_and_folders_of_splits(tmp_path):
