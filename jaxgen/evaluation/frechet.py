@@ -113,7 +113,7 @@ def frechet_distance(
     m_2 = np.asarray(mean_2, np.float64)
     s_1 = np.asarray(covariance_1, np.float64)
     s_2 = np.asarray(covariance_2, np.float64)
-    of_means = float(np.square(m_1 - m_2).sum())
+    of_means = _sum_of_squares(m_1 - m_2)
     if not (np.isfinite(s_1).all() and np.isfinite(s_2).all()):
         return float("nan")
     return of_means + _between_roots(_root(s_1), _root(s_2))
@@ -121,7 +121,7 @@ def frechet_distance(
 
 def distance_of_moments(a: Moments, b: Moments) -> float:
     """Return the Frechet distance between two sets of features whose moments are known."""
-    of_means = float(np.square(a.mean - b.mean).sum())
+    of_means = _sum_of_squares(a.mean - b.mean)
     return of_means + _between_roots(a.root, b.root)
 
 
@@ -138,9 +138,22 @@ def _between_roots(r_1: np.ndarray, r_2: np.ndarray) -> float:
     height = max(len(r_1), len(r_2))
     r_1 = _padded(r_1, height)
     r_2 = _padded(r_2, height)
-    u, _, v = np.linalg.svd(r_1 @ r_2.T)
+    u, _, v = np.linalg.svd(_of_order_1(r_1) @ _of_order_1(r_2).T)
     turned = u @ (v @ r_2)
-    return float(np.square(r_1 - turned).sum())
+    return _sum_of_squares(r_1 - turned)
+
+
+def _of_order_1(x: np.ndarray) -> np.ndarray:
+    """Return x by its largest number, so that no product leaves the range of float64."""
+    largest = np.abs(x).max(initial=0.0)
+    return x / largest if largest > 0 else x
+
+
+def _sum_of_squares(x: np.ndarray) -> float:
+    """Return |x|^2; infinite where that is beyond float64."""
+    largest = np.abs(x).max(initial=0.0)
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.square(_of_order_1(x)).sum() * np.square(largest))
 
 
 def _padded(root: np.ndarray, height: int) -> np.ndarray:

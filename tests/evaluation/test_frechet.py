@@ -223,3 +223,19 @@ def test_finite_sets_of_one_distribution_are_at_a_known_distance(dim, num):
 def test_what_is_not_finite_is_not_zero():
     broken = np.full((2, 2), np.nan)
     assert np.isnan(frechet_distance(np.zeros(2), broken, np.zeros(2), np.eye(2)))
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e100, 1e150])
+def test_numbers_of_any_size_have_their_distance(scale):
+    random = np.random.default_rng(4)
+    x = random.normal(size=(40, 5))
+    y = 1 + 2 * random.normal(size=(30, 5))
+    expected = distance_of_features(x, y)
+    assert distance_of_features(scale * x, scale * y) / scale**2 == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e200, 1e300])
+def test_a_distance_beyond_all_numbers_is_infinite(scale):
+    random = np.random.default_rng(5)
+    x = scale * random.normal(size=(20, 3))
+    assert distance_of_features(x, -x[:10]) == np.inf
