@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 import jaxgen.autoregressive
 import jaxgen.distributions
 import jaxgen.energy
+import jaxgen.flow
 import jaxgen.gan
 import jaxgen.nn
 import jaxgen.vae
@@ -41,6 +42,7 @@ _PACKAGES = (
     jaxgen.vae,
     jaxgen.gan,
     jaxgen.energy,
+    jaxgen.flow,
 )
 _FORM = ("levels", "transform", "threshold", "derive")  # of an example, in a record
 _DATA = {"transform": str, "levels": int, "sample_rate": int, "splits": dict}
