@@ -41,7 +41,7 @@ from jaxgen.distributions.observation import Categorical, DiscretizedLogistic, G
 from jaxgen.energy import DBM, NCE, RBM, DBMLayer, DiagonalNormal, QuadraticEnergy
 from jaxgen.experiment import Experiment, Settings
 from jaxgen.experiment.optimizer import Optimizer
-from jaxgen.flow import RealNVP
+from jaxgen.flow import ICA, NICE, RealNVP
 from jaxgen.gan import conditional_gan, dcgan
 from jaxgen.nn import MLP, WithReference
 from jaxgen.step import Player, TrainState, train_step
@@ -240,6 +240,8 @@ GENERATIVE = (
             lambda: RBM((3,), 4, Gaussian(0.8), num_chains=8, sweeps=50), absolute=8e-7
         ),
         "real nvp": exact(lambda: RealNVP((3,), (4,), 3), devices=(4,)),
+        "nice": exact(lambda: NICE((2, 2, 1), (4,), 3)),
+        "ica": exact(lambda: ICA((3,))),
         "growing": Tiny(Growing, fields=low),
         "growing, second stage": Tiny(partial(Growing, target="image")),
     }

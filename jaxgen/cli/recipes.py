@@ -27,6 +27,7 @@ _DEFAULT_DATA = "digits"  # the name in Data()
 # As in `jaxgen.data.load`, which is not imported: it brings jax.
 EMBEDDED = (
     *("digits", "chain", "bars", "small_bars", "markov", "banana", "linear_gaussian"),
+    "sources",
     *("ring", "small_ring", "grid", "tones"),
 )
 _ON_DISK = " *"

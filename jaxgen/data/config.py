@@ -25,10 +25,10 @@ class Data:
     """
 
     name: str = "digits"
-    """Data set: digits; chain, bars, markov, banana, linear_gaussian, ring, small_ring or grid
-    (synthetic, entropy known); tones (synthetic sound); any TFDS name; or a path: a folder of
-    images, a sound file (WAV, FLAC) or a folder of them, IDX files or the folder that holds them,
-    an .npz file of arrays. A bare name that TFDS knows is its set: ./cifar10 is the path."""
+    """Data set: digits; chain, bars, markov, banana, linear_gaussian, sources, ring, small_ring
+    or grid (synthetic, entropy known); tones (synthetic sound); any TFDS name; or a path: a folder
+    of images, a sound file (WAV, FLAC) or a folder of them, IDX files or the folder that holds
+    them, an .npz file of arrays. A bare name that TFDS knows is its set: ./cifar10 is the path."""
 
     transform: Transform = "binarise"
     """The form that a model sees of a value x in 0..levels-1: binarise 1[x >= threshold];

@@ -182,3 +182,49 @@ class AffineCouplings(Couplings):
         """Return (y - t) exp(-s), s and t of the half that is the same in x and y."""
         log_scale, shift = self.terms(params, mask, y)
         return (y - shift) * jnp.exp(-log_scale)
+
+
+@final
+@dataclass(frozen=True)
+class AdditiveCouplings(Couplings):
+    """A stack of additive couplings, which keep volumes.
+
+    Attributes:
+      network: masked elements [B, D] -> t [B, D].
+      dim: D.
+      num: K, the number of layers.
+    """
+
+    network: nn.Module
+    dim: int
+    num: int
+
+    def shift(
+        self,
+        params: Params,
+        mask: Float[Array, " d"],
+        x: Float[Array, "b d"],
+    ) -> jax.Array:
+        """Return t of a layer, [B, D], 0 where the mask is 1."""
+        kept_half = x * mask[None]
+        outputs = self.network.apply({"params": params["network"]}, kept_half)
+        return (1 - mask[None]) * jnp.asarray(outputs)
+
+    def moved(
+        self,
+        params: Params,
+        mask: Float[Array, " d"],
+        x: Float[Array, "b d"],
+    ) -> Moved:
+        """Return x + t, and 0."""
+        y = jnp.asarray(x + self.shift(params, mask, x))
+        return y, jnp.zeros(len(y), y.dtype)
+
+    def restored(
+        self,
+        params: Params,
+        mask: Float[Array, " d"],
+        y: Float[Array, "b d"],
+    ) -> jax.Array:
+        """Return y - t, t of the half that is the same in x and y."""
+        return jnp.asarray(y - self.shift(params, mask, y))

@@ -13,6 +13,15 @@ from typing import Any
 import numpy as np
 
 from jaxgen.data.config import Data
+from jaxgen.data.readers.linear_mixtures import (
+    linear_gaussian_draw,
+    linear_gaussian_entropy,
+    linear_gaussian_log_prob,
+    sources_draw,
+    sources_entropy,
+    sources_log_prob,
+    sources_mixing,
+)
 from jaxgen.data.readers.mixtures import MIXTURES
 from jaxgen.data.split import SPLITS, Source, Split, identity_hash
 from jaxgen.errors import ConfigError
@@ -171,42 +180,6 @@ def banana_log_prob(x: np.ndarray) -> np.ndarray:
     return exponent - math.log(2 * math.pi * SCALE)
 
 
-def linear_gaussian_parameters() -> tuple[np.ndarray, np.ndarray, float]:
-    """Return W [8, 3], b [8] and s of x = W z + b + s e, so that x ~ N(b, W W^T + s^2 I)."""
-    rng = np.random.default_rng(0)
-    w = rng.standard_normal((8, 3))
-    b = rng.standard_normal(8)
-    return w, b, SCALE
-
-
-def linear_gaussian_draw(rng: np.random.Generator, num: int) -> np.ndarray:
-    """Draw x = W z + b + s e, with z and e standard normal: [num, 8]."""
-    w, b, s = linear_gaussian_parameters()
-    z = rng.standard_normal((num, 3))
-    e = rng.standard_normal((num, 8))
-    mean = z @ w.T + b
-    return (mean + s * e).astype(np.float32)
-
-
-def linear_gaussian_log_prob(x: np.ndarray) -> np.ndarray:
-    """Return log N(x; b, W W^T + s^2 I): [n, 8] -> [n]."""
-    w, b, s = linear_gaussian_parameters()
-    covariance = w @ w.T + s**2 * np.eye(8)
-    centred = x.astype(float) - b
-    whitened = np.linalg.solve(covariance, centred.T).T
-    square = np.sum(centred * whitened, axis=1)
-    log_det = np.linalg.slogdet(2 * math.pi * covariance).logabsdet
-    return -(square + log_det) / 2
-
-
-def _linear_gaussian_entropy() -> float:
-    """Return log det(2 pi e (W W^T + s^2 I)) / 2, nats."""
-    w, _, s = linear_gaussian_parameters()
-    covariance = w @ w.T + s**2 * np.eye(8)
-    log_det = np.linalg.slogdet(2 * math.pi * math.e * covariance).logabsdet
-    return float(log_det / 2)
-
-
 def markov_draw(rng: np.random.Generator, num: int) -> np.ndarray:
     """Start in any of four states, then move by TRANSITIONS: [num, 32]."""
     noise = rng.random((num, 32))
@@ -273,10 +246,18 @@ SETS = {
     "linear_gaussian": Known(
         shape=(8,),
         levels=None,
-        entropy=_linear_gaussian_entropy(),
+        entropy=linear_gaussian_entropy(),
         draw=linear_gaussian_draw,
         log_prob=linear_gaussian_log_prob,
         parameters={"dim": 8, "latent_dim": 3, "scale": SCALE, "seed": 0},
+    ),
+    "sources": Known(
+        shape=(4,),
+        levels=None,
+        entropy=sources_entropy(),
+        draw=sources_draw,
+        log_prob=sources_log_prob,
+        parameters={"mixing": sources_mixing().tolist()},
     ),
     "markov": Known(
         shape=(32,),

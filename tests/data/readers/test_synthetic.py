@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxgen.data import Data, load
-from jaxgen.data.readers import synthetic
+from jaxgen.data.readers import linear_mixtures, synthetic
 
 ENTROPY = {"chain": 5.56939, "bars": 3.37909, "banana": 2.14473, "linear_gaussian": 11.3}
 ENTROPY["markov"] = 29.72915
@@ -83,7 +83,7 @@ def test_banana_density_integrates_to_one():
 
 
 def test_linear_gaussian_has_its_mean_and_covariance():
-    w, b, s = synthetic.linear_gaussian_parameters()
+    w, b, s = linear_mixtures.linear_gaussian_parameters()
     assert (w.shape, b.shape, s) == ((8, 3), (8,), 0.5)
     x = dataset("linear_gaussian").splits["test"].resident["image"].astype(float)
     covariance = w @ w.T + 0.25 * np.eye(8)
@@ -96,13 +96,22 @@ def test_linear_gaussian_has_its_mean_and_covariance():
 def test_linear_gaussian_log_prob_is_scipys():
     from scipy.stats import multivariate_normal
 
-    w, b, s = synthetic.linear_gaussian_parameters()
+    w, b, s = linear_mixtures.linear_gaussian_parameters()
     exact = multivariate_normal(b, w @ w.T + s**2 * np.eye(8))
     x = dataset("linear_gaussian").splits["validation"].resident["image"]
     np.testing.assert_allclose(
         synthetic.linear_gaussian_log_prob(x), exact.logpdf(x.astype(float)), rtol=1e-9
     )
     assert dataset("linear_gaussian").entropy == pytest.approx(float(exact.entropy()))
+
+
+def test_sources_are_independent_once_the_mixing_is_undone():
+    x = dataset("sources").splits["test"].resident["image"].astype(float)
+    s = np.linalg.solve(linear_mixtures.sources_mixing(), x.T)
+    assert np.abs(s).mean(axis=1) == pytest.approx(1, abs=0.045)  # of Laplace(0, 1)
+    covariance = np.cov(s)
+    assert np.diag(covariance) == pytest.approx(2, abs=0.2)
+    assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.1
 
 
 @pytest.mark.parametrize("name", list(synthetic.SETS))
