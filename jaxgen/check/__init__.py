@@ -15,6 +15,7 @@ from jaxgen.check import (
     autoregressive,
     boltzmann,
     bounds,
+    flow,
     games,
     moves,
     objectives,
@@ -25,6 +26,7 @@ from jaxgen.check import (
 from jaxgen.check.capabilities import (
     Amortised,
     ChainRule,
+    ChangeOfVariables,
     Contrastive,
     Layered,
     Mixture,
@@ -80,6 +82,7 @@ _LAWS: tuple[tuple[tuple[type, ...], Callable[[Subject], list[Law]]], ...] = (
     ((WithDiscriminator, Judging), moves.advantages),
     ((RealOrFake,), games.costs),
     ((Model,), objectives.closeness),
+    *(((ChangeOfVariables,), law) for law in flow.LAWS),
 )
 
 

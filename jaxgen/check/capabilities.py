@@ -139,3 +139,23 @@ class Layered(TwoSided, MeanField, Protocol):
     def updated(self) -> Callable[..., tuple[Any, ...]]:
         """Return the means of all layers after one update."""
         ...
+
+
+@runtime_checkable
+class ChangeOfVariables(Density, Protocol):
+    """A density by a bijection to codes of as many elements, independent and alike."""
+
+    @property
+    def forward(self) -> Callable[..., tuple[Any, Any]]:
+        """Return z = f(x) and log |det df/dx|, [B, D] and [B]."""
+        ...
+
+    @property
+    def inverse(self) -> Callable[..., Array]:
+        """Return x = f^-1(z), [B, *shape]."""
+        ...
+
+    @property
+    def latent_log_prob(self) -> Callable[..., Array]:
+        """Return the log density of codes under the prior, [B]."""
+        ...

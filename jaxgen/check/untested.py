@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from jaxgen.check.capabilities import Amortised, ChainRule, Mixture
+from jaxgen.check.capabilities import Amortised, ChainRule, ChangeOfVariables, Mixture
 from jaxgen.check.claim import is_normalised
 from jaxgen.check.decoded import likelihood
+from jaxgen.check.flow import LARGEST
 from jaxgen.check.law import Subject
 from jaxgen.evaluation.collapse import Packing, judges_alone
 from jaxgen.typing import (
@@ -67,10 +68,13 @@ def _of_claims(subject: Subject) -> list[Untested]:
         question = "whether its bound is as high as its parts make it"
         wants = "`posterior`, `decoder_outputs` and `observation`, as in LatentVariableModel"
         found.append(Untested(question, wants))
-    known = isinstance(model, ChainRule | Bounded | Mixture)
+    known = isinstance(model, ChainRule | Bounded | ChangeOfVariables | Mixture)
     if isinstance(model, Density) and not known:
         wants = "`conditionals`, as in Autoregressive, or `elbo` and `log_weights`"
         found.append(Untested("whether its density sums to 1", wants))
+    if isinstance(model, ChangeOfVariables) and subject.x[0].size > LARGEST:
+        wants = f"examples of at most {LARGEST} elements, whose Jacobian is written out"
+        found.append(Untested("whether its log-determinant is the Jacobian's", wants))
     return found
 
 

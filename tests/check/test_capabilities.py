@@ -9,7 +9,15 @@ import pytest
 import tiny
 
 from jaxgen import check
-from jaxgen.check.capabilities import Amortised, ChainRule, Contrastive, Layered, Mixture, TwoSided
+from jaxgen.check.capabilities import (
+    Amortised,
+    ChainRule,
+    ChangeOfVariables,
+    Contrastive,
+    Layered,
+    Mixture,
+    TwoSided,
+)
 from jaxgen.check.law import Subject
 
 FAMILIES = {
@@ -18,6 +26,7 @@ FAMILIES = {
     Contrastive: {"rbm", "rbm cd", "rbm exact", "rbm gaussian"},
     Layered: {"dbm"},
     TwoSided: {"rbm", "rbm cd", "rbm exact", "rbm gaussian", "dbm"},
+    ChangeOfVariables: {"real nvp", "nice", "ica"},
     Mixture: {"mades", "orderless nades"},
 }
 # A law that compares a method with the one of jaxgen's own base says so by name.
@@ -75,7 +84,7 @@ def test_a_rewritten_vae_fails_where_it_is_broken():
     assert "closed-form KL = Monte Carlo KL" in failed
 
 
-@pytest.mark.parametrize("module", ["autoregressive", "vae", "energy", "gan"])
+@pytest.mark.parametrize("module", ["autoregressive", "vae", "energy", "flow", "gan"])
 def test_certificates_import_no_model(module):
     imported = set()
     for file in Path(check.__file__).parent.glob("*.py"):
