@@ -26,6 +26,10 @@ TESTS_OF = {
     "evaluation/measured.py": ["evaluation/test_measures.py"],
     "evaluation/per_example.py": ["evaluation/test_measures.py"],
     "evaluation/space.py": ["test_first_batch.py"],
+    "diffusion/ddpm": ["diffusion/test_ddpm.py"],
+    "diffusion/ddim.py": ["diffusion/test_reverse.py"],
+    "diffusion/process.py": ["diffusion/test_forward_process.py"],
+    "diffusion/reverse.py": ["diffusion/test_reverse.py"],
     "evaluation/unnormalised.py": ["energy/test_rbm.py"],
     "distributions/path.py": ["evaluation/test_annealed.py"],
     "evaluation/features.py": ["evaluation/test_classifier.py", "evaluation/test_samples.py"],
@@ -34,6 +38,10 @@ TESTS_OF = {
 # certificates.
 # A comma and settings: the model with these fields instead of its own.
 TINY_OF = {
+    "diffusion/ddim.py": ("ddpm levels",),
+    "diffusion/ddpm": ("ddpm", "ddpm bound", "ddpm levels"),
+    "diffusion/process.py": ("ddpm", "ddpm bound"),
+    "diffusion/reverse.py": ("ddpm", "ddpm levels"),
     "vae/autoencoder.py": ("autoencoder",),
     "vae/base.py": ("vae", "iwae"),
     "vae/iwae.py": ("iwae",),

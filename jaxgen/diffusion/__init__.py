@@ -1,0 +1,14 @@
+"""Denoisers and their chains: diffusion models, denoising autoencoders, stochastic networks."""
+
+from jaxgen.diffusion.ddim import DDIM
+from jaxgen.diffusion.ddpm.model import DDPM
+from jaxgen.diffusion.ddpm.networks import MLPDenoiser, TimeEmbedding
+from jaxgen.diffusion.reverse import Ancestral
+
+__all__ = [
+    "DDIM",
+    "DDPM",
+    "Ancestral",
+    "MLPDenoiser",
+    "TimeEmbedding",
+]
