@@ -214,6 +214,9 @@ DIFFUSION = {
     "ddpm levels": Tiny(
         lambda: _ddpm(levels=4, objective="bound", frequencies=1, ddim=DDIM(3, eta=0.5))
     ),
+    "ddpm unet": Tiny(
+        lambda: ddpm.unet((4, 2, 1), levels=3, features=4, groups=2, attention=(4,), num_steps=4)
+    ),
 }
 GENERATIVE = (
     AUTOREGRESSIVE

@@ -3,6 +3,7 @@
 from jaxgen.diffusion.ddim import DDIM
 from jaxgen.diffusion.ddpm.model import DDPM
 from jaxgen.diffusion.ddpm.networks import MLPDenoiser, TimeEmbedding
+from jaxgen.diffusion.ddpm.unet import ResidualBlock, SelfAttention, UNet
 from jaxgen.diffusion.reverse import Ancestral
 
 __all__ = [
@@ -10,5 +11,8 @@ __all__ = [
     "DDPM",
     "Ancestral",
     "MLPDenoiser",
+    "ResidualBlock",
+    "SelfAttention",
     "TimeEmbedding",
+    "UNet",
 ]
