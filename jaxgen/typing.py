@@ -122,6 +122,15 @@ class BoundedBySteps(Protocol):
 
 
 @runtime_checkable
+class Denoises(Protocol):
+    """A model that makes examples again from corrupted ones."""
+
+    def denoising_error(self, variables: Variables, x: Any, key: Key, **conditions: Any) -> Array:
+        """Return what one corrupted copy of each example costs, relative to its noise, [B]."""
+        ...
+
+
+@runtime_checkable
 class Chain(Protocol):
     """A model whose samples are the ends of chains."""
 

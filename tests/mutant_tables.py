@@ -28,6 +28,8 @@ TESTS_OF = {
     "evaluation/space.py": ["test_first_batch.py"],
     "diffusion/ddpm": ["diffusion/test_ddpm.py"],
     "diffusion/ddim.py": ["diffusion/test_reverse.py"],
+    "diffusion/marked.py": ["diffusion/test_reverse.py"],
+    "diffusion/langevin.py": ["diffusion/test_denoising_autoencoder.py"],
     "diffusion/process.py": ["diffusion/test_forward_process.py"],
     "diffusion/reverse.py": ["diffusion/test_reverse.py"],
     "evaluation/unnormalised.py": ["energy/test_rbm.py"],
@@ -40,6 +42,9 @@ TESTS_OF = {
 TINY_OF = {
     "diffusion/ddim.py": ("ddpm levels",),
     "diffusion/ddpm": ("ddpm", "ddpm bound", "ddpm levels"),
+    "diffusion/denoising_autoencoder.py": ("denoising autoencoder", "denoising energy"),
+    "diffusion/langevin.py": ("denoising autoencoder", "denoising energy"),
+    "diffusion/marked.py": ("ddpm", "denoising autoencoder"),
     "diffusion/process.py": ("ddpm", "ddpm bound"),
     "diffusion/reverse.py": ("ddpm", "ddpm levels"),
     "vae/autoencoder.py": ("autoencoder",),

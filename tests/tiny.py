@@ -37,6 +37,7 @@ from jaxgen.autoregressive import (
 )
 from jaxgen.autoregressive.pixel_rnn import multi_scale
 from jaxgen.diffusion import DDIM, ddpm
+from jaxgen.diffusion import denoising_autoencoder as denoising
 from jaxgen.distributions.mixture import MixtureOfGaussians, MixtureOfLaplaces
 from jaxgen.distributions.observation import Categorical, DiscretizedLogistic, Gaussian
 from jaxgen.energy import DBM, NCE, RBM, DBMLayer, DiagonalNormal, QuadraticEnergy
@@ -107,6 +108,7 @@ _rnn = {"num_layers": 2, "features": 3, "head": 8, "kernel_size": 3}
 _rbm = partial(RBM, shape=(2, 2), hidden=3, sweeps=50)
 _dbm = DBM((2, 2), (3, 2), mean_field=5, num_chains=8, sweeps=50)
 _ddpm = partial(ddpm.mlp, (3,), hidden=(6,), num_steps=6)
+_denoiser = partial(denoising.mlp, (3,), hidden=(5,), moves=20)
 _rnn_rgb = {"num_layers": 1, "features": 6, "head": 12, "kernel_size": 3}
 
 # Autoregressive models of at most 4096 states each, under tests/autoregressive/test_chain_rule.py;
@@ -214,6 +216,8 @@ DIFFUSION = {
     "ddpm levels": Tiny(
         lambda: _ddpm(levels=4, objective="bound", frequencies=1, ddim=DDIM(3, eta=0.5))
     ),
+    "denoising autoencoder": Tiny(lambda: _denoiser()),
+    "denoising energy": Tiny(lambda: _denoiser(energy=True)),
     "ddpm unet": Tiny(
         lambda: ddpm.unet((4, 2, 1), levels=3, features=4, groups=2, attention=(4,), num_steps=4)
     ),

@@ -4,12 +4,16 @@ from jaxgen.diffusion.ddim import DDIM
 from jaxgen.diffusion.ddpm.model import DDPM
 from jaxgen.diffusion.ddpm.networks import MLPDenoiser, TimeEmbedding
 from jaxgen.diffusion.ddpm.unet import ResidualBlock, SelfAttention, UNet
+from jaxgen.diffusion.denoising_autoencoder import Denoiser, DenoisingAutoencoder, DenoisingEnergy
 from jaxgen.diffusion.reverse import Ancestral
 
 __all__ = [
     "DDIM",
     "DDPM",
     "Ancestral",
+    "Denoiser",
+    "DenoisingAutoencoder",
+    "DenoisingEnergy",
     "MLPDenoiser",
     "ResidualBlock",
     "SelfAttention",

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from jaxgen.diffusion import marked
 from jaxgen.diffusion.process import Process, reverse_variance
 from jaxgen.errors import ConfigError
 from jaxgen.typing import Array, Key
@@ -123,16 +124,4 @@ def states(
         mean = of_clean[i] * denoise(x, time[i]) + of_noisy[i] * x
         return mean + std[i] * noise
 
-    def segment(x: jax.Array, ends: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x = jax.lax.fori_loop(ends[0], ends[1], move, x)
-        return x, x
-
-    ends = np.stack([(0, *marks[:-1]), marks], axis=1)  # [P, 2]
-    _, found = jax.lax.scan(segment, jnp.asarray(start), jnp.asarray(ends))
-    return found
-
-
-def even_marks(num_moves: int, points: int) -> tuple[int, ...]:
-    """Return numbers of moves at equal distances, the first 0 and the last all of them."""
-    marks = np.rint(np.linspace(0, num_moves, points)).astype(int)
-    return tuple(int(mark) for mark in marks)
+    return marked.states(move, jnp.asarray(start), marks)

@@ -29,6 +29,7 @@ from jaxgen.typing import (
     Bounded,
     BoundedBySteps,
     Classifier,
+    Denoises,
     Density,
     Encoder,
     Key,
@@ -118,6 +119,12 @@ def bound_by_steps(given: Given) -> Values:
         given.variables, given.x, given.key, given.num_samples, **given.conditions
     )
     return {"elbo_by_steps": elbo}
+
+
+def denoising_error(given: Given) -> Values:
+    """Compute the error of a denoiser by one corrupted copy of each example."""
+    error = given.model.denoising_error(given.variables, given.x, given.key, **given.conditions)
+    return {"denoising_error": error}
 
 
 def gap(given: Given) -> Values:
@@ -211,6 +218,12 @@ MEASURES: tuple[Measure, ...] = (
         needs=(SquaredError,),
         of=squared_error,
         shown=(Shown("squared_error", "squared", better=-1),),
+    ),
+    Measure(
+        needs=(Denoises,),
+        of=denoising_error,
+        shown=(Shown("denoising_error", "of the noise", better=-1),),
+        protocol="one corrupted copy of each example, seed {seed}",
     ),
 )
 

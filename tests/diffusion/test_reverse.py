@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffusion.gaussian import BestNoise, Recursion
 
-from jaxgen.diffusion import DDIM, DDPM, Ancestral, reverse
+from jaxgen.diffusion import DDIM, DDPM, Ancestral, marked, reverse
 from jaxgen.diffusion.ddim import encode
 from jaxgen.diffusion.process import process
 from jaxgen.errors import ConfigError
@@ -114,8 +114,8 @@ def test_states_are_those_of_one_chain_and_the_last_is_its_end():
     assert np.asarray(found[1]) == pytest.approx(
         np.asarray(reverse.run(first, denoise, KEY, start)), abs=1e-6
     )
-    assert reverse.even_marks(10, 3) == (0, 5, 10)
-    assert reverse.even_marks(1000, 5) == (0, 250, 500, 750, 1000)
+    assert marked.even_marks(10, 3) == (0, 5, 10)
+    assert marked.even_marks(1000, 5) == (0, 250, 500, 750, 1000)
 
 
 def test_times_are_those_of_the_papers_code():

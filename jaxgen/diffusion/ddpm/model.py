@@ -36,7 +36,7 @@ import optax
 from jaxtyping import Float, Int
 
 from jaxgen.arguments import require_positive, require_within
-from jaxgen.diffusion import reverse
+from jaxgen.diffusion import marked, reverse
 from jaxgen.diffusion.ddim import DDIM
 from jaxgen.diffusion.ddpm import decoder
 from jaxgen.diffusion.ddpm.bound import prior_term, step_term
@@ -288,7 +288,7 @@ class DDPM:
         start_key, key = jax.random.split(key)
         start = jax.random.normal(start_key, (num, *self.shape))
         moves = self.moves
-        marks = reverse.even_marks(len(moves.time), points)
+        marks = marked.even_marks(len(moves.time), points)
         found = reverse.states(moves, self.denoiser(variables), key, start, marks)
         # [P, B, *shape] -> [B, P, *shape]
         return decoder.denormalize(jnp.moveaxis(found, 0, 1), self.levels)
