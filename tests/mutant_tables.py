@@ -26,6 +26,7 @@ TESTS_OF = {
     "evaluation/measured.py": ["evaluation/test_measures.py"],
     "evaluation/per_example.py": ["evaluation/test_measures.py"],
     "evaluation/space.py": ["test_first_batch.py"],
+    "diffusion/corruption.py": ["diffusion/test_gsn.py"],
     "diffusion/ddpm": ["diffusion/test_ddpm.py"],
     "diffusion/ddim.py": ["diffusion/test_reverse.py"],
     "diffusion/marked.py": ["diffusion/test_reverse.py"],
@@ -40,9 +41,11 @@ TESTS_OF = {
 # certificates.
 # A comma and settings: the model with these fields instead of its own.
 TINY_OF = {
+    "diffusion/corruption.py": ("gsn",),
     "diffusion/ddim.py": ("ddpm levels",),
     "diffusion/ddpm": ("ddpm", "ddpm bound", "ddpm levels"),
     "diffusion/denoising_autoencoder.py": ("denoising autoencoder", "denoising energy"),
+    "diffusion/gsn.py": ("gsn", "gsn shallow"),
     "diffusion/langevin.py": ("denoising autoencoder", "denoising energy"),
     "diffusion/marked.py": ("ddpm", "denoising autoencoder"),
     "diffusion/process.py": ("ddpm", "ddpm bound"),

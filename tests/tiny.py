@@ -36,7 +36,7 @@ from jaxgen.autoregressive import (
     wavenet,
 )
 from jaxgen.autoregressive.pixel_rnn import multi_scale
-from jaxgen.diffusion import DDIM, ddpm
+from jaxgen.diffusion import DDIM, GSN, ddpm
 from jaxgen.diffusion import denoising_autoencoder as denoising
 from jaxgen.distributions.mixture import MixtureOfGaussians, MixtureOfLaplaces
 from jaxgen.distributions.observation import Categorical, DiscretizedLogistic, Gaussian
@@ -218,6 +218,8 @@ DIFFUSION = {
     ),
     "denoising autoencoder": Tiny(lambda: _denoiser()),
     "denoising energy": Tiny(lambda: _denoiser(energy=True)),
+    "gsn": Tiny(lambda: GSN((2, 2), (5, 4), walkbacks=3, noise_std=0.5, moves=20)),
+    "gsn shallow": Tiny(lambda: GSN((2, 2), (5,), walkbacks=2, activation="sigmoid", moves=20)),
     "ddpm unet": Tiny(
         lambda: ddpm.unet((4, 2, 1), levels=3, features=4, groups=2, attention=(4,), num_steps=4)
     ),
