@@ -16,7 +16,9 @@ from jaxgen.check import (
     autoregressive,
     boltzmann,
     bounds,
+    chains,
     claims,
+    diffusion,
     games,
     moves,
     parts,
@@ -25,6 +27,7 @@ from jaxgen.check import (
 )
 from jaxgen.check.law import Law, Subject, at_least, at_most, largest_difference
 from jaxgen.check.untested import Untested, untested
+from jaxgen.diffusion import DDPM, GSN, Denoiser, DenoisingAutoencoder, DenoisingEnergy
 from jaxgen.energy import DBM, RBM, BoltzmannMachine
 from jaxgen.evaluation.collapse import Judging
 from jaxgen.gan.base import RealOrFake
@@ -84,6 +87,11 @@ _LAWS: tuple[tuple[tuple[type, ...], Callable[[Subject], list[Law]]], ...] = (
     ((WithDiscriminator, Judging), moves.advantages),
     ((RealOrFake,), games.costs),
     ((Model,), claims.closeness),
+    *(((DDPM,), law) for law in diffusion.LAWS),
+    ((Denoiser,), chains.denoising),
+    ((DenoisingAutoencoder,), chains.unadjusted_move),
+    ((DenoisingEnergy,), chains.adjusted_move),
+    ((GSN,), chains.walkback),
 )
 
 
