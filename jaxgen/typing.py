@@ -107,6 +107,41 @@ class Bounded(Protocol):
 
 
 @runtime_checkable
+class BoundedBySteps(Protocol):
+    """A model with a lower bound of log p(x) that is a sum over the steps of a chain."""
+
+    def elbo(
+        self, variables: Variables, x: Any, key: Key, num_samples: int = 1, **conditions: Any
+    ) -> Array:
+        """Return an estimate of the bound per example in nats, by so many drawn steps, [B]."""
+        ...
+
+    def bound_terms(self, variables: Variables, x: Any, key: Key, **conditions: Any) -> Array:
+        """Return the terms of minus the bound in nats, [T + 1, B]."""
+        ...
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """A model that makes examples again from corrupted ones."""
+
+    def denoising_error(self, variables: Variables, x: Any, key: Key, **conditions: Any) -> Array:
+        """Return what one corrupted copy of each example costs, relative to its noise, [B]."""
+        ...
+
+
+@runtime_checkable
+class Chain(Protocol):
+    """A model whose samples are the ends of chains."""
+
+    def chain(
+        self, variables: Variables, key: Key, num: int, points: int, **conditions: Any
+    ) -> Array:
+        """Return `num` chains at `points` times from their beginning on, [num, points, *shape]."""
+        ...
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """A model that has a code for each example."""
 

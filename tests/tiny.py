@@ -36,6 +36,8 @@ from jaxgen.autoregressive import (
     wavenet,
 )
 from jaxgen.autoregressive.pixel_rnn import multi_scale
+from jaxgen.diffusion import DDIM, GSN, ddpm
+from jaxgen.diffusion import denoising_autoencoder as denoising
 from jaxgen.distributions.mixture import MixtureOfGaussians, MixtureOfLaplaces
 from jaxgen.distributions.observation import Categorical, DiscretizedLogistic, Gaussian
 from jaxgen.energy import DBM, NCE, RBM, DBMLayer, DiagonalNormal, QuadraticEnergy
@@ -106,6 +108,8 @@ _gated = {"num_layers": 2, "features": 6, "head": 6}
 _rnn = {"num_layers": 2, "features": 3, "head": 8, "kernel_size": 3}
 _rbm = partial(RBM, shape=(2, 2), hidden=3, sweeps=50)
 _dbm = DBM((2, 2), (3, 2), mean_field=5, num_chains=8, sweeps=50)
+_ddpm = partial(ddpm.mlp, (3,), hidden=(6,), num_steps=6)
+_denoiser = partial(denoising.mlp, (3,), hidden=(5,), moves=20)
 _rnn_rgb = {"num_layers": 1, "features": 6, "head": 12, "kernel_size": 3}
 
 # Autoregressive models of at most 4096 states each, under tests/autoregressive/test_chain_rule.py;
@@ -207,9 +211,24 @@ ADVERSARIAL = {
         lambda: gan.GAN((3,), 2, _generator, replace(_judge, trunk=replace(_trunk, spectral=True)))
     ),
 }
+DIFFUSION = {
+    "ddpm": Tiny(lambda: _ddpm(), devices=(4,)),
+    "ddpm bound": Tiny(lambda: _ddpm(objective="bound", variance="small", schedule="cosine")),
+    "ddpm levels": Tiny(
+        lambda: _ddpm(levels=4, objective="bound", frequencies=1, ddim=DDIM(3, eta=0.5))
+    ),
+    "denoising autoencoder": Tiny(lambda: _denoiser()),
+    "denoising energy": Tiny(lambda: _denoiser(energy=True)),
+    "gsn": Tiny(lambda: GSN((2, 2), (5, 4), walkbacks=3, noise_std=0.5, moves=20)),
+    "gsn shallow": Tiny(lambda: GSN((2, 2), (5,), walkbacks=2, activation="sigmoid", moves=20)),
+    "ddpm unet": Tiny(
+        lambda: ddpm.unet((4, 2, 1), levels=3, features=4, groups=2, attention=(4,), num_steps=4)
+    ),
+}
 GENERATIVE = (
     AUTOREGRESSIVE
     | ADVERSARIAL
+    | DIFFUSION
     | {  # models that sample
         "orderless nades": Tiny(lambda: ensemble.several(_orderless(), 3)),
         "mades": Tiny(lambda: ensemble.several(_made(dropout=0.2), 3)),

@@ -15,6 +15,8 @@ from jaxgen.check import (
     autoregressive,
     boltzmann,
     bounds,
+    chains,
+    diffusion,
     flow,
     games,
     moves,
@@ -24,13 +26,17 @@ from jaxgen.check import (
     training,
 )
 from jaxgen.check.capabilities import (
+    AdjustedDenoising,
     Amortised,
     ChainRule,
     ChangeOfVariables,
     Contrastive,
+    Denoising,
+    Diffusing,
     Layered,
     Mixture,
     TwoSided,
+    Walking,
 )
 from jaxgen.check.law import Law, Subject, at_least, at_most, largest_difference
 from jaxgen.check.untested import Untested, untested
@@ -83,6 +89,11 @@ _LAWS: tuple[tuple[tuple[type, ...], Callable[[Subject], list[Law]]], ...] = (
     ((RealOrFake,), games.costs),
     ((Model,), objectives.closeness),
     *(((ChangeOfVariables,), law) for law in flow.LAWS),
+    *(((Diffusing,), law) for law in diffusion.LAWS),
+    ((Denoising,), chains.denoising),
+    ((Denoising,), chains.unadjusted_move),
+    ((AdjustedDenoising,), chains.adjusted_move),
+    ((Walking,), chains.walkback),
 )
 
 

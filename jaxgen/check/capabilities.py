@@ -159,3 +159,69 @@ class ChangeOfVariables(Density, Protocol):
     def latent_log_prob(self) -> Callable[..., Array]:
         """Return the log density of codes under the prior, [B]."""
         ...
+
+
+@runtime_checkable
+class Diffusing(Protocol):
+    """A diffusion model, which takes the noise of a known process away step by step."""
+
+    @property
+    def process(self) -> Any:
+        """The process that adds the noise (`jaxgen.diffusion.process`)."""
+        ...
+
+    @property
+    def noise(self) -> Callable[..., Array]:
+        """Return the noise that the network sees in x_t, [B, *shape]."""
+        ...
+
+    @property
+    def bound_terms(self) -> Callable[..., Any]:
+        """Return the terms of the bound."""
+        ...
+
+
+@runtime_checkable
+class Denoising(Protocol):
+    """A function that takes Gaussian noise of one size away."""
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of the noise."""
+        ...
+
+    def denoise(self, variables: Variables, y: Any) -> Array:
+        """Return the denoised examples, [B, *shape]."""
+        ...
+
+    def score(self, variables: Variables, y: Any) -> Array:
+        """Return the gradient of log p_sigma, [B, *shape]."""
+        ...
+
+
+@runtime_checkable
+class AdjustedDenoising(Denoising, Protocol):
+    """A denoiser with an energy, by which moves of its chain are accepted."""
+
+    def energy(self, variables: Variables, y: Any) -> Array:
+        """Return E(y) in nats, [B]."""
+        ...
+
+    def energy_and_score(self, variables: Variables, y: Any) -> tuple[Array, Array]:
+        """Return the energy [B] and the score [B, *shape]."""
+        ...
+
+
+@runtime_checkable
+class Walking(Protocol):
+    """A chain of noise and reconstructions, trained on its own walks."""
+
+    @property
+    def walkbacks(self) -> int:
+        """The number of moves of a walk."""
+        ...
+
+    @property
+    def walk(self) -> Callable[..., Any]:
+        """Return the reconstructions along a walk."""
+        ...

@@ -11,6 +11,8 @@ from jaxgen.distributions import log_mean_exp
 from jaxgen.typing import (
     Batch,
     Bounded,
+    BoundedBySteps,
+    Denoises,
     Density,
     Energy,
     Key,
@@ -30,7 +32,7 @@ def claim(
     num_samples: int = 16,
 ) -> Claim | None:
     """Return what the model says of the examples, larger for better; None if it says nothing."""
-    if isinstance(model, Bounded):
+    if isinstance(model, Bounded | BoundedBySteps):
         if _drawn(model) > 1:
             return partial(_importance_bound, model, x, given)
 
@@ -64,6 +66,15 @@ def claim(
             return -jnp.square(difference).reshape(len(x), -1).sum(axis=-1)
 
         return closeness
+    if isinstance(model, Denoises):
+
+        def restoration(
+            variables: Variables,
+            key: Key,
+        ) -> jax.Array:
+            return -jnp.asarray(model.denoising_error(variables, x, key, **given))
+
+        return restoration
     return None
 
 

@@ -10,6 +10,8 @@ from jaxgen.check.law import Subject
 from jaxgen.evaluation.collapse import Packing, judges_alone
 from jaxgen.typing import (
     Bounded,
+    BoundedBySteps,
+    Denoises,
     Density,
     Energy,
     Game,
@@ -46,7 +48,7 @@ def _of_claims(subject: Subject) -> list[Untested]:
     """Return what is open of a bound or a density."""
     model = subject.model
     found = []
-    claims = isinstance(model, Bounded | Density | Reconstructor)
+    claims = isinstance(model, Bounded | BoundedBySteps | Denoises | Density | Reconstructor)
     if (
         isinstance(model, Energy | MeanField)
         and not isinstance(model, Bounded | Density)

@@ -24,7 +24,18 @@ from jaxgen.distributions import log_mean_exp
 from jaxgen.evaluation.likelihood import active_units, importance_weights, log_prob_by_class
 from jaxgen.evaluation.row import Given, Measure, Shown, Values
 from jaxgen.evaluation.unnormalised import ROWS as UNNORMALISED
-from jaxgen.typing import Array, Bounded, Classifier, Density, Encoder, Key, Sampler, Variables
+from jaxgen.typing import (
+    Array,
+    Bounded,
+    BoundedBySteps,
+    Classifier,
+    Denoises,
+    Density,
+    Encoder,
+    Key,
+    Sampler,
+    Variables,
+)
 
 IWAE = "iwae_{k}"
 
@@ -102,6 +113,20 @@ def bounds(given: Given) -> Values:
     return {"elbo": weights.mean(axis=0), IWAE: log_mean_exp(weights, axis=0)}
 
 
+def bound_by_steps(given: Given) -> Values:
+    """Compute the bound of a chain by k of its steps."""
+    elbo = given.model.elbo(
+        given.variables, given.x, given.key, given.num_samples, **given.conditions
+    )
+    return {"elbo_by_steps": elbo}
+
+
+def denoising_error(given: Given) -> Values:
+    """Compute the error of a denoiser by one corrupted copy of each example."""
+    error = given.model.denoising_error(given.variables, given.x, given.key, **given.conditions)
+    return {"denoising_error": error}
+
+
 def gap(given: Given) -> Values:
     """Compute how far the bound stays below log p(x): >= 0 in expectation."""
     return {"gap": given.found["log_prob"] - given.found[IWAE]}
@@ -161,6 +186,12 @@ MEASURES: tuple[Measure, ...] = (
         ),
     ),
     Measure(
+        needs=(BoundedBySteps,),
+        of=bound_by_steps,
+        shown=(Shown("elbo_by_steps", "nats", better=+1, bits=True, title="elbo"),),
+        protocol="{k} steps of the chain drawn per example, seed {seed}",
+    ),
+    Measure(
         needs=(Classifier,),
         where=names_classes,
         fields=("label",),
@@ -187,6 +218,12 @@ MEASURES: tuple[Measure, ...] = (
         needs=(SquaredError,),
         of=squared_error,
         shown=(Shown("squared_error", "squared", better=-1),),
+    ),
+    Measure(
+        needs=(Denoises,),
+        of=denoising_error,
+        shown=(Shown("denoising_error", "of the noise", better=-1),),
+        protocol="one corrupted copy of each example, seed {seed}",
     ),
 )
 

@@ -17,6 +17,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 import jaxgen.autoregressive
+import jaxgen.diffusion
 import jaxgen.distributions
 import jaxgen.energy
 import jaxgen.flow
@@ -43,6 +44,7 @@ _PACKAGES = (
     jaxgen.gan,
     jaxgen.energy,
     jaxgen.flow,
+    jaxgen.diffusion,
 )
 _FORM = ("levels", "transform", "threshold", "derive")  # of an example, in a record
 _DATA = {"transform": str, "levels": int, "sample_rate": int, "splits": dict}
