@@ -73,6 +73,6 @@ def inverse_all(
 ) -> Float[jax.Array, "b d"]:
     """Apply the inverses from the last to the first."""
     x = jnp.asarray(y)
-    for name, bijection in reversed(bijections.items()):
+    for name, bijection in reversed(list(bijections.items())):
         x = bijection.inverse(params[name], x)
     return x

@@ -155,10 +155,10 @@ class AffineCouplings(Couplings):
         x: Float[Array, "b d"],
     ) -> tuple[jax.Array, jax.Array]:
         """Return s and t of a layer, [B, D] each, 0 where the mask is 1."""
-        kept_half = x * mask[None]
+        kept_half = x * jnp.asarray(mask)[None]
         outputs = self.network.apply({"params": params["network"]}, kept_half)
         raw, shift = jnp.split(jnp.asarray(outputs), 2, axis=-1)
-        moves = 1 - mask[None]
+        moves = 1 - jnp.asarray(mask)[None]
         log_scale = moves * params["scale"][None] * jnp.tanh(raw)
         return log_scale, moves * shift
 
@@ -170,7 +170,7 @@ class AffineCouplings(Couplings):
     ) -> Moved:
         """Return x exp(s) + t, and the sum of s."""
         log_scale, shift = self.terms(params, mask, x)
-        y = x * jnp.exp(log_scale) + shift
+        y = jnp.asarray(x) * jnp.exp(log_scale) + shift
         return y, log_scale.sum(axis=-1)
 
     def restored(
@@ -181,7 +181,7 @@ class AffineCouplings(Couplings):
     ) -> jax.Array:
         """Return (y - t) exp(-s), s and t of the half that is the same in x and y."""
         log_scale, shift = self.terms(params, mask, y)
-        return (y - shift) * jnp.exp(-log_scale)
+        return (jnp.asarray(y) - shift) * jnp.exp(-log_scale)
 
 
 @final
@@ -206,9 +206,9 @@ class AdditiveCouplings(Couplings):
         x: Float[Array, "b d"],
     ) -> jax.Array:
         """Return t of a layer, [B, D], 0 where the mask is 1."""
-        kept_half = x * mask[None]
+        kept_half = x * jnp.asarray(mask)[None]
         outputs = self.network.apply({"params": params["network"]}, kept_half)
-        return (1 - mask[None]) * jnp.asarray(outputs)
+        return (1 - jnp.asarray(mask)[None]) * jnp.asarray(outputs)
 
     def moved(
         self,
