@@ -26,6 +26,7 @@ TESTS_OF = {
     "evaluation/estimates.py": ["evaluation/test_measures.py"],
     "evaluation/per_example.py": ["evaluation/test_measures.py"],
     "evaluation/space.py": ["test_first_batch.py"],
+    "evaluation/hmc.py": ["evaluation/test_bidirectional.py"],
     "evaluation/unnormalised.py": ["energy/test_rbm.py"],
     "distributions/path.py": ["evaluation/test_annealed.py"],
     "evaluation/features.py": ["evaluation/test_classifier.py", "evaluation/test_samples.py"],
