@@ -28,7 +28,7 @@ from jaxgen.evaluation import annealed, hmc
 from jaxgen.typing import Array, Key
 
 NUM_RUNS = 16
-NUM_TEMPERATURES = 500
+NUM_TEMPERATURES = 200
 
 TargetOf = Callable[[jax.Array], hmc.Target]  # one example, without a batch axis
 
