@@ -33,6 +33,7 @@ TESTS_OF = {
     "diffusion/langevin.py": ["diffusion/test_denoising_autoencoder.py"],
     "diffusion/process.py": ["diffusion/test_forward_process.py"],
     "diffusion/reverse.py": ["diffusion/test_reverse.py"],
+    "evaluation/hmc.py": ["evaluation/test_bidirectional.py"],
     "evaluation/unnormalised.py": ["energy/test_rbm.py"],
     "data/readers/linear_mixtures.py": ["data/readers/test_synthetic.py"],
     "flow/base.py": ["flow/test_flow.py"],

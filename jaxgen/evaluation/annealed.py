@@ -64,6 +64,19 @@ def linear_schedule(num: int = TEMPERATURES) -> np.ndarray:
     return np.linspace(0.0, 1.0, num + 1)
 
 
+def sigmoid_schedule(num: int = TEMPERATURES, width: float = 4.0) -> np.ndarray:
+    """Return num + 1 inverse temperatures from 0 to 1, dense at both ends.
+
+    sigmoid(width (2 t / num - 1)), rescaled: Wu et al., 2017, "On the quantitative analysis of
+    decoder-based generative models" (arXiv 1611.04273).
+    """
+    at = width * (2 * linear_schedule(num) - 1)
+    curve = 1 / (1 + np.exp(-at))
+    betas = (curve - curve[0]) / (curve[-1] - curve[0])
+    betas[-1] = 1.0
+    return betas
+
+
 def published_schedule() -> np.ndarray:
     """Return the 14 501 inverse temperatures of Salakhutdinov & Murray, denser towards 1."""
     betas = [0.0]

@@ -16,7 +16,7 @@ from jaxgen import data
 from jaxgen.data import Dataset
 from jaxgen.data.split import content_hash
 from jaxgen.errors import CheckpointError, ConfigError
-from jaxgen.evaluation import Record, classifier, measure, measures
+from jaxgen.evaluation import Record, classifier, ladder, measure, measures
 from jaxgen.evaluation.features import Extractor, raw_values
 from jaxgen.evaluation.real import MAX_EXAMPLES, MAX_TRAIN
 from jaxgen.experiment.spec import to_json, types_in
@@ -77,6 +77,24 @@ def evaluate(
         extractor = known_extractor(run.folder, dataset, target(run.model))
         table += measure_checkpoints(runs, dataset, extractor, split=split, seed=seed)
     return run, table
+
+
+def measure_ladder(run: Run, *, num_samples: int, seed: int) -> list[Record]:
+    """Return the bounds of log p(x) from both sides, on examples that the model makes.
+
+    Args:
+      run: with its variables.
+      num_samples: importance samples of an example.
+      seed: of the draws.
+
+    Raises ConfigError where the model has no decoder's likelihood.
+    """
+    if not isinstance(run.model, ladder.Decoded):
+        name = type(run.model).__name__
+        raise ConfigError(f"--ladder: {name} has no p(x | z), which the bounds are made of")
+    return ladder.records(
+        run.model, run.variables, seed=seed, num_samples=num_samples, about=state_of(run)
+    )
 
 
 def measure_examples(

@@ -34,6 +34,7 @@ def evaluate(
     seed: int = 0,
     weights: WeightsFlag = None,
     out: Path | None = None,
+    ladder: bool = False,
 ) -> int:
     """Measure the model on held-out data; writes evaluation.json.
 
@@ -48,6 +49,8 @@ def evaluate(
       weights: the moving average, or the parameters themselves. Default: the average if the run
         kept one.
       out: FILE.json. Default: evaluation.json in the run folder.
+      ladder: of a model with p(x | z), bounds of log p(x) from below and above too, on examples
+        that the model makes: ELBO, IWAE, annealed importance sampling, bidirectional Monte Carlo.
     """
     from jaxgen.runs import measure
 
@@ -57,6 +60,8 @@ def evaluate(
     trained, table = measure.evaluate(
         run, split=split, num_samples=num_samples, seed=seed, weights=weights
     )
+    if ladder:
+        table = [*table, *measure.measure_ladder(trained, num_samples=num_samples, seed=seed)]
     return deliver(_numbers(table), target.path(trained.folder))
 
 
