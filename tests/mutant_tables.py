@@ -10,6 +10,8 @@ TESTS_OF = {
     "step.py": ["test_step.py"],
     "state.py": ["test_state.py", "test_step.py"],
     "vae/base.py": ["vae/test_bounds.py", "vae/test_iwae.py"],
+    "vae/adversarial_autoencoder": ["vae/test_adversarial_autoencoder.py"],
+    "evaluation/codes.py": ["evaluation/test_codes.py"],
     "vae/vae.py": ["vae/test_bounds.py", "vae/test_networks.py"],
     "gan/advantage.py": ["gan/test_advantage.py"],
     "gan/unrolled_gan.py": ["gan/test_unrolled_gan.py"],
@@ -35,6 +37,11 @@ TESTS_OF = {
 # A comma and settings: the model with these fields instead of its own.
 TINY_OF = {
     "vae/autoencoder.py": ("autoencoder",),
+    "vae/adversarial_autoencoder/semi_supervised.py": ("semi-supervised aae",),
+    "vae/adversarial_autoencoder": (
+        *("adversarial autoencoder", "adversarial autoencoder gaussian"),
+        *("adversarial autoencoder universal", "adversarial autoencoder informed"),
+    ),
     "vae/base.py": ("vae", "iwae"),
     "vae/iwae.py": ("iwae",),
     "vae/linear_gaussian.py": ("linear gaussian",),

@@ -17,6 +17,7 @@ from jaxgen.check import (
     boltzmann,
     bounds,
     claims,
+    codes,
     games,
     moves,
     parts,
@@ -29,6 +30,7 @@ from jaxgen.energy import DBM, RBM, BoltzmannMachine
 from jaxgen.evaluation.collapse import Judging
 from jaxgen.gan.base import RealOrFake
 from jaxgen.typing import Bounded, Game, Latent, Model, Sampler, WithDiscriminator
+from jaxgen.vae import CodeAutoencoder
 from jaxgen.vae.base import LatentVariableModel
 
 __all__ = [
@@ -84,6 +86,7 @@ _LAWS: tuple[tuple[tuple[type, ...], Callable[[Subject], list[Law]]], ...] = (
     ((WithDiscriminator, Judging), moves.advantages),
     ((RealOrFake,), games.costs),
     ((Model,), claims.closeness),
+    *(((CodeAutoencoder,), law) for law in codes.LAWS),
 )
 
 

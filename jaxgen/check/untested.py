@@ -18,6 +18,7 @@ from jaxgen.typing import (
     Sampler,
     WithDiscriminator,
 )
+from jaxgen.vae import CodeAutoencoder
 from jaxgen.vae.base import LatentVariableModel
 
 
@@ -81,6 +82,7 @@ def _of_players(subject: Subject) -> list[Untested]:
     found = []
     several = len(subject.experiment.players()) > 1
     judged = isinstance(model, Game) and isinstance(model, WithDiscriminator)
+    judged = judged or isinstance(model, CodeAutoencoder)
     if several and (not judged or isinstance(model, Packing)):
         wants = "`discriminator_loss`, `sample`, and `logits` of one example each"
         found.append(Untested("whether each player moves in its own favour", wants))

@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxgen import fields
 from jaxgen.distributions import log_mean_exp
+from jaxgen.evaluation.codes import ROWS as CODES
 from jaxgen.evaluation.likelihood import active_units, importance_weights, log_prob_by_class
 from jaxgen.evaluation.row import Given, Measure, Shown, Values
 from jaxgen.evaluation.unnormalised import ROWS as UNNORMALISED
@@ -188,6 +189,7 @@ MEASURES: tuple[Measure, ...] = (
         of=squared_error,
         shown=(Shown("squared_error", "squared", better=-1),),
     ),
+    *CODES,
 )
 
 
