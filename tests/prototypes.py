@@ -1,8 +1,7 @@
-"""Three tiny models that no earlier one resembles: they prove that the core carries such systems.
+"""Two tiny models that no earlier one resembles: they prove that the core carries such systems.
 
-AdversarialAutoencoder   one encoder with two owners
-Growing                  two stages of two resolutions, the second takes over the first
-TwoDomains               three players over four networks and a pool of images; two unpaired fields
+Growing       two stages of two resolutions, the second takes over the first
+TwoDomains    three players over four networks and a pool of images; two unpaired fields
 """
 
 import math
@@ -27,75 +26,6 @@ def _initialised(networks, key):
 
 def _flat(x):
     return x.reshape(len(x), -1)
-
-
-@dataclass(frozen=True)
-class AdversarialAutoencoder:
-    """An autoencoder whose codes a critic cannot tell from a prior (Makhzani et al., 2016)."""
-
-    shape: tuple[int, ...] = (3,)
-    latent_dim: int = 2
-    encoder: MLP = MLP((4,), 2)  # noqa: RUF009 (frozen)
-    decoder: MLP = MLP((4,), 3)  # noqa: RUF009 (frozen)
-    critic: MLP = MLP((4,), 1)  # noqa: RUF009 (frozen)
-
-    def init(self, key):
-        """Fresh variables {'critic', 'decoder', 'encoder'}."""
-        dim = math.prod(self.shape)
-        networks = {
-            "critic": (self.critic, self.latent_dim),
-            "decoder": (self.decoder, self.latent_dim),
-            "encoder": (self.encoder, dim),
-        }
-        return _initialised(networks, key)
-
-    def players(self, autoencoder, critic, encoder):
-        """Reconstruct, tell codes from the prior, and be taken for the prior."""
-        return (
-            Player("autoencoder", ("encoder", "decoder"), self.autoencoder_loss, autoencoder),
-            Player("critic", ("critic",), self.critic_loss, critic),
-            Player("encoder", ("encoder",), self.encoder_loss, encoder),
-        )
-
-    def autoencoder_loss(self, variables, batch, key):
-        """The squared error of the reconstruction."""
-        x = batch["image"]
-        return jnp.square(self.reconstruct(variables, x) - x).mean(), ({}, {})
-
-    def critic_loss(self, variables, batch, key):
-        """Tells codes from draws of the prior."""
-        codes = self.encode(variables, batch["image"])
-        drawn = self.latents(key, len(codes))
-        real = jax.nn.softplus(-self._verdict(variables, drawn)).mean()
-        return real + jax.nn.softplus(self._verdict(variables, codes)).mean(), ({}, {})
-
-    def encoder_loss(self, variables, batch, key):
-        """Codes are taken for draws of the prior."""
-        codes = self.encode(variables, batch["image"])
-        return jax.nn.softplus(-self._verdict(variables, codes)).mean(), ({}, {})
-
-    def _verdict(self, variables, codes):
-        return self.critic.apply(variables["critic"], codes)[:, 0]
-
-    def latents(self, key, num):
-        """Draws of the prior, [num, Z]."""
-        return jax.random.normal(key, (num, self.latent_dim))
-
-    def encode(self, variables, x):
-        """Codes, [B, Z]."""
-        return self.encoder.apply(variables["encoder"], _flat(x))
-
-    def decode(self, variables, z):
-        """Examples, [B, *shape]."""
-        return self.decoder.apply(variables["decoder"], z).reshape(-1, *self.shape)
-
-    def reconstruct(self, variables, x):
-        """Decodes the code of x."""
-        return self.decode(variables, self.encode(variables, x))
-
-    def sample(self, variables, key, num):
-        """Decodes draws of the prior."""
-        return self.decode(variables, self.latents(key, num))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from prototypes import AdversarialAutoencoder
+import tiny
 
 from jaxgen.experiment import Experiment, Settings
 from jaxgen.experiment.optimizer import Optimizer
@@ -148,7 +148,10 @@ def test_four_micro_batches_are_one_batch_of_four_in_the_evaluated_weights(told)
 
 def test_runs_of_before_go_on_with_the_average_that_they_had():
     experiment = Experiment(
-        AdversarialAutoencoder(), Settings(9, ema_decay=0.5), optimizers=(Optimizer(),) * 3, rules=1
+        tiny.tiny("adversarial autoencoder").make(),
+        Settings(9, ema_decay=0.5),
+        optimizers=(Optimizer(),) * 3,
+        rules=1,
     )
     state = experiment.fresh_state(KEY)
     assert state.ema_updates is None

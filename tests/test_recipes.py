@@ -21,6 +21,7 @@ FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
 SMALLER = {  # than the recipe's own networks, of which most of the time is compilation
+    "aae": "--hidden 8",
     "autoencoder": "--hidden 8",
     "conditional_gan": "--features 2",
     "dcgan": "--features 2",

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from prototypes import AdversarialAutoencoder, Growing, TwoDomains
+from prototypes import Growing, TwoDomains
 
 from jaxgen import gan, parallel
 from jaxgen.autoregressive import (
@@ -47,8 +47,10 @@ from jaxgen.flow import ICA, NICE, RealNVP
 from jaxgen.gan import conditional_gan, dcgan
 from jaxgen.nn import MLP, WithReference
 from jaxgen.step import Player, TrainState, train_step
-from jaxgen.vae import autoencoder, iwae, vae
+from jaxgen.vae import NormalPrior, RingPrior, SwissRollPrior, autoencoder, iwae, vae
 from jaxgen.vae import linear_gaussian as lg
+from jaxgen.vae.adversarial_autoencoder import model as aae
+from jaxgen.vae.adversarial_autoencoder import semi_supervised
 
 EMA_DECAY = 0.9
 
@@ -105,6 +107,7 @@ _orderless = partial(orderless_nade.build, (2, 3, 1), hidden=(16,))
 _pp = {"num_components": 2, "features": 2, "num_blocks": 1}
 _cnn = {"num_layers": 1, "features": 12, "head": 6}
 _gated = {"num_layers": 2, "features": 6, "head": 6}
+_aae = partial(aae.mlp, (3,), hidden=(4,), critic=(4,))
 _rnn = {"num_layers": 2, "features": 3, "head": 8, "kernel_size": 3}
 _rbm = partial(RBM, shape=(2, 2), hidden=3, sweeps=50)
 _dbm = DBM((2, 2), (3, 2), mean_field=5, num_chains=8, sweeps=50)
@@ -250,7 +253,15 @@ GENERATIVE = (
                 _rbm(shape=(2, 2, 1), learning="cd"), tabular.independent((2, 2, 1)), sweeps=20
             )
         ),
-        "adversarial autoencoder": Tiny(AdversarialAutoencoder, tolerance=2e-6, devices=(4,)),
+        "adversarial autoencoder": Tiny(lambda: _aae(RingPrior(3)), tolerance=2e-6, devices=(4,)),
+        "adversarial autoencoder universal": Tiny(
+            lambda: _aae(SwissRollPrior(2), kind="universal", noise=(0.1, 0.1))
+        ),
+        "adversarial autoencoder gaussian": Tiny(lambda: _aae(NormalPrior(2), kind="gaussian")),
+        "adversarial autoencoder informed": labelled(lambda: _aae(RingPrior(2), informed=True)),
+        "semi-supervised aae": labelled(
+            lambda: semi_supervised.mlp((3,), 2, style_dim=2, hidden=(4,), critic=(4,))
+        ),
         # their losses are small differences of two free energies of about 3
         "rbm": Tiny(lambda: _rbm(num_chains=8), absolute=8e-7),
         "rbm cd": Tiny(lambda: _rbm(learning="cd", steps=2), absolute=8e-7, devices=(4,)),

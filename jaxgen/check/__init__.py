@@ -16,6 +16,7 @@ from jaxgen.check import (
     boltzmann,
     bounds,
     chains,
+    codes,
     diffusion,
     flow,
     games,
@@ -33,6 +34,7 @@ from jaxgen.check.capabilities import (
     Contrastive,
     Denoising,
     Diffusing,
+    JudgedCodes,
     Layered,
     Mixture,
     TwoSided,
@@ -94,6 +96,7 @@ _LAWS: tuple[tuple[tuple[type, ...], Callable[[Subject], list[Law]]], ...] = (
     ((Denoising,), chains.unadjusted_move),
     ((AdjustedDenoising,), chains.adjusted_move),
     ((Walking,), chains.walkback),
+    *(((JudgedCodes,), law) for law in codes.LAWS),
 )
 
 

@@ -225,3 +225,27 @@ class Walking(Protocol):
     def walk(self) -> Callable[..., Any]:
         """Return the reconstructions along a walk."""
         ...
+
+
+@runtime_checkable
+class JudgedCodes(Latent, Protocol):
+    """An autoencoder whose codes a discriminator holds against draws of a prior."""
+
+    @property
+    def code_logits(self) -> Callable[..., Array]:
+        """Return the discriminator's outputs for codes, [B]."""
+        ...
+
+    @property
+    def beside(self) -> Callable[..., Array]:
+        """Return the draws of the prior that stand beside the codes of a batch, [B, Z]."""
+        ...
+
+    @property
+    def num_modes(self) -> int:
+        """The number of modes of the prior."""
+        ...
+
+    def log_modes(self, z: Any) -> Array:
+        """Return the log-probability of each mode of the prior at a code, [B, M]."""
+        ...

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxgen.check.capabilities import Amortised, ChainRule, ChangeOfVariables, Mixture
+from jaxgen.check.capabilities import Amortised, ChainRule, ChangeOfVariables, JudgedCodes, Mixture
 from jaxgen.check.claim import is_normalised
 from jaxgen.check.decoded import likelihood
 from jaxgen.check.flow import LARGEST
@@ -86,6 +86,7 @@ def _of_players(subject: Subject) -> list[Untested]:
     found = []
     several = len(subject.experiment.players()) > 1
     judged = isinstance(model, Game) and isinstance(model, WithDiscriminator)
+    judged = judged or isinstance(model, JudgedCodes)
     if several and (not judged or isinstance(model, Packing)):
         wants = "`discriminator_loss`, `sample`, and `logits` of one example each"
         found.append(Untested("whether each player moves in its own favour", wants))

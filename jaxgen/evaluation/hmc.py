@@ -115,7 +115,7 @@ def move(
     proposed, end = leapfrog(log_density, z, momentum, sizes, num_leapfrog)
     before = log_density(z) - 0.5 * (momentum**2).sum(axis=-1)
     after = log_density(proposed) - 0.5 * (end**2).sum(axis=-1)
-    change = after - before
+    change = jnp.asarray(after - before)
     # A trajectory that diverged is refused: NaN is no reason to take it.
     acceptance = jnp.where(jnp.isnan(change), 0, jnp.exp(jnp.minimum(change, 0)))
     taken = jax.random.uniform(accept_key, acceptance.shape) < acceptance

@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxgen import fields
 from jaxgen.distributions import log_mean_exp
+from jaxgen.evaluation.codes import ROWS as CODES
 from jaxgen.evaluation.likelihood import active_units, importance_weights, log_prob_by_class
 from jaxgen.evaluation.row import Given, Measure, Shown, Values
 from jaxgen.evaluation.unnormalised import ROWS as UNNORMALISED
@@ -225,6 +226,7 @@ MEASURES: tuple[Measure, ...] = (
         shown=(Shown("denoising_error", "of the noise", better=-1),),
         protocol="one corrupted copy of each example, seed {seed}",
     ),
+    *CODES,
 )
 
 

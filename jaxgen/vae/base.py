@@ -126,6 +126,10 @@ class LatentVariableModel(ABC):
         """Return `num` draws from the prior N(0, I)."""
         return jax.random.normal(key, (num, self.latent_dim))
 
+    def log_prior(self, z: Float[Array, "... z"]) -> Float[Array, "..."]:
+        """Return log N(z; 0, I) in nats."""
+        return normal_log_prob(z, jnp.zeros(()), jnp.zeros(())).sum(axis=-1)
+
     def sample(self, variables: Variables, key: Key, num: int) -> Float[Array, "b ..."]:
         """Return `num` draws from p(x): z from the prior, then x ~ p(x | z)."""
         latent_key, pixel_key = jax.random.split(key)
@@ -174,7 +178,7 @@ class LatentVariableModel(ABC):
         log_std: Float[Array, "b z"],
     ) -> Float[jax.Array, "s b"]:
         """Return log p(x, z) - log q(z | x) at given z."""
-        prior = normal_log_prob(z, jnp.zeros(()), jnp.zeros(())).sum(axis=-1)
+        prior = self.log_prior(z)
         log_prob_of_draws = jax.vmap(normal_log_prob, in_axes=(0, None, None))  # [S, B, Z]
         posterior = log_prob_of_draws(z, mean, log_std).sum(axis=-1)
         return self.log_likelihood(variables, x, z) + prior - posterior

@@ -17,7 +17,6 @@ from jaxgen.nn import MLP
 from jaxgen.step import Player
 
 PROTOTYPES = (
-    "adversarial autoencoder",
     "growing",
     "growing, second stage",
     "two domains",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from prototypes import AdversarialAutoencoder, TwoDomains
+from prototypes import TwoDomains
 from tiny_runs import TINY, assert_same
 
 import jaxgen
@@ -13,6 +13,8 @@ from jaxgen.data import from_arrays, unpaired_datasets
 from jaxgen.energy import RBM
 from jaxgen.experiment import Experiment, Optimizer, Settings
 from jaxgen.loop import loop
+from jaxgen.vae import RingPrior
+from jaxgen.vae.adversarial_autoencoder import model as aae
 
 RANDOM = np.random.default_rng(0)
 
@@ -22,7 +24,7 @@ def vectors(name):
 
 
 def autoencoder():
-    return AdversarialAutoencoder(), vectors("codes"), 3
+    return aae.mlp((3,), RingPrior(3), hidden=(4,), critic=(4,)), vectors("codes"), 3
 
 
 def machine():
