@@ -35,47 +35,64 @@ def claim(
     if isinstance(model, Bounded | BoundedBySteps):
         if _drawn(model) > 1:
             return partial(_importance_bound, model, x, given)
-
-        def bound(
-            variables: Variables,
-            key: Key,
-        ) -> jax.Array:
-            return jnp.asarray(model.elbo(variables, x, key, num_samples, **given))
-
-        return bound
+        return partial(_bound, model, x, given, num_samples)
     if isinstance(model, Density):
-
-        def density(
-            variables: Variables,
-            key: Key,
-        ) -> jax.Array:
-            del key
-            return jnp.asarray(model.log_prob(variables, x, **given))
-
-        return density
+        return partial(_density, model, x, given)
     if isinstance(model, Energy | MeanField):
         return partial(_normalised, model, x, given) if is_normalised(model) else None
     if isinstance(model, Reconstructor):
-
-        def closeness(
-            variables: Variables,
-            key: Key,
-        ) -> jax.Array:
-            del key
-            difference = jnp.asarray(model.reconstruct(variables, x, **given)) - x
-            return -jnp.square(difference).reshape(len(x), -1).sum(axis=-1)
-
-        return closeness
+        return partial(_closeness, model, x, given)
     if isinstance(model, Denoises):
-
-        def restoration(
-            variables: Variables,
-            key: Key,
-        ) -> jax.Array:
-            return -jnp.asarray(model.denoising_error(variables, x, key, **given))
-
-        return restoration
+        return partial(_restoration, model, x, given)
     return None
+
+
+def _bound(
+    model: Any,
+    x: jax.Array,
+    given: Batch,
+    num_samples: int,
+    variables: Variables,
+    key: Key,
+) -> jax.Array:
+    """Return the lower bound of each example, [B]."""
+    return jnp.asarray(model.elbo(variables, x, key, num_samples, **given))
+
+
+def _density(
+    model: Any,
+    x: jax.Array,
+    given: Batch,
+    variables: Variables,
+    key: Key,
+) -> jax.Array:
+    """Return log p(x) of each example, [B]."""
+    del key
+    return jnp.asarray(model.log_prob(variables, x, **given))
+
+
+def _closeness(
+    model: Any,
+    x: jax.Array,
+    given: Batch,
+    variables: Variables,
+    key: Key,
+) -> jax.Array:
+    """Return minus the squared error of each reconstruction, [B]."""
+    del key
+    difference = jnp.asarray(model.reconstruct(variables, x, **given)) - x
+    return -jnp.square(difference).reshape(len(x), -1).sum(axis=-1)
+
+
+def _restoration(
+    model: Any,
+    x: jax.Array,
+    given: Batch,
+    variables: Variables,
+    key: Key,
+) -> jax.Array:
+    """Return minus the error of what is made of corrupted examples, [B]."""
+    return -jnp.asarray(model.denoising_error(variables, x, key, **given))
 
 
 def _normalised(

@@ -113,7 +113,7 @@ def move(
     part = jax.random.uniform(size_key, (len(z), 1), z.dtype, _SHORTEST, 1.0)
     sizes = part * step_size
     proposed, end = leapfrog(log_density, z, momentum, sizes, num_leapfrog)
-    before = log_density(z) - 0.5 * (momentum**2).sum(axis=-1)
+    before = log_density(jnp.asarray(z)) - 0.5 * (momentum**2).sum(axis=-1)
     after = log_density(proposed) - 0.5 * (end**2).sum(axis=-1)
     change = jnp.asarray(after - before)
     # A trajectory that diverged is refused: NaN is no reason to take it.

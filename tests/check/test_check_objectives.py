@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 from jaxgen import gan, losses
-from jaxgen.check import Subject, moves, parts, untested
+from jaxgen.check import Subject, moves, objectives, parts, untested
 from jaxgen.check.decoded import likelihood
 from jaxgen.experiment import Experiment, Settings
 from jaxgen.experiment.optimizer import Optimizer
