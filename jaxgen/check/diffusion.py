@@ -18,7 +18,7 @@ from jaxgen.diffusion.process import reverse_variance
 from jaxgen.typing import Key, Variables
 
 _EXAMPLES = 8
-_REPEATS = 6  # of all terms of the bound
+_PASSES = 1200  # of the network, for all terms of the bound again and again
 _DRAWS = 2000
 _LOSSES = 200
 _SIGMAS = 5.0
@@ -71,7 +71,8 @@ def bound(subject: Subject) -> list[Law]:
     def drawn_terms(variables: Variables, keys: jax.Array) -> jax.Array:
         return -jax.lax.map(lambda key: model.elbo(variables, x, key, 8), keys)
 
-    keys = jax.random.split(subject.key, _REPEATS)
+    repeats = max(_PASSES // model.num_steps, 6)
+    keys = jax.random.split(subject.key, repeats)
     terms = np.asarray([all_terms(subject.variables, key) for key in keys], np.float64)
     # [R, T + 1, B]; the term t = 1 is a likelihood
     divergences = np.delete(terms, 1, axis=1)

@@ -20,6 +20,7 @@ from jaxgen.evaluation import latent
 from jaxgen.typing import (
     Array,
     Batch,
+    Chain,
     Completer,
     Decoder,
     Encoder,
@@ -70,6 +71,33 @@ def samples(
     sample = jax.jit(model.sample, static_argnames="num")
     x = sample(variables, key, num=num, **conditions)
     return np.asarray(x), "samples"
+
+
+def chains(
+    model: Any,
+    variables: Variables,
+    key: Key,
+    num: int,
+    points: int,
+    *,
+    conditions: Conditions = NOTHING,
+) -> np.ndarray:
+    """Return chains from their beginning to their samples at some times, [num, points, *shape].
+
+    Args:
+      model: with `chain`.
+      variables: of the model.
+      key: of the draws; the last point is the sample of that key.
+      num: of chains.
+      points: at equal distances, both ends among them; at least 2.
+      conditions: what a conditional model is given, as `conditions_of_samples` makes it.
+
+    Raises:
+      ConfigError: the model has no chain.
+    """
+    _require(model, Chain, "chain")
+    chain = jax.jit(model.chain, static_argnames=("num", "points"))
+    return np.asarray(chain(variables, key, num=num, points=points, **conditions))
 
 
 def conditions_of_samples(

@@ -105,6 +105,19 @@ def walks(made: np.ndarray, form: Form) -> np.ndarray:
     return images.rows(_display(made, form))
 
 
+def chains(made: np.ndarray, form: Form) -> np.ndarray:
+    """Draw chains [N, points, *shape], a row each; points of a plane at all times side by side."""
+    if made.ndim == 5:
+        shown = _display(made, form)
+        return images.rows(shown.clip(0, 1))  # noise is beyond black and white
+    last = made.shape[1] - 1
+    times = []
+    for number, part in enumerate(np.moveaxis(made, 1, 0)):  # [N, *shape] each
+        caption = f"{number} of {last}"
+        times.append(picture(part, form, captions=(caption, "")))
+    return np.concatenate(times, axis=1)
+
+
 def completions(
     real: np.ndarray,
     known: np.ndarray,

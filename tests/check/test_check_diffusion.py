@@ -127,7 +127,7 @@ def test_wrong_tables_of_moves_fail(monkeypatch):
 
     def wrong(self, found):
         moves = real(self, found)
-        return moves._replace(of_noisy=1.05 * moves.of_noisy)
+        return moves._replace(of_clean=1.5 * moves.of_clean)
 
     monkeypatch.setattr(Ancestral, "moves", wrong)
     assert failures(subject("ddpm"), diffusion.ways_back) == {TABLES, BACK}

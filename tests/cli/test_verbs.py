@@ -12,7 +12,8 @@ from PIL import Image
 import jaxgen
 from jaxgen import check, data
 from jaxgen.check import at_most
-from jaxgen.cli.main import main
+from jaxgen.cli import recipes
+from jaxgen.cli.main import launch, main
 from jaxgen.console import printable
 from jaxgen.typing import Model
 
@@ -218,3 +219,30 @@ def test_what_was_found_is_printed_although_it_cannot_be_written(
     found = capsys.readouterr()
     assert said in found.out
     assert "cannot write" in found.err
+
+
+@pytest.fixture(scope="module")
+def chained(tmp_path_factory):
+    """A run of a few steps of a model whose samples are the ends of chains."""
+    run = tmp_path_factory.mktemp("chained") / "gsn"
+    words = ["--steps", "4", "--batch-size", "16", "--hidden", "8", "8", "--workdir", str(run)]
+    assert launch(recipes.find("gsn_digits").function(), words) == 0
+    return run
+
+
+def test_chains_over_time_are_a_strip_each(chained, tmp_path, capsys):
+    said = printed(capsys, "sample", chained, "--chain", "--num", 3, "--points", 5)
+    assert said.splitlines() == ["3 chains at 5 times, seed 0", str(chained / "chains.png")]
+    drawn = picture(chained / "chains.png")
+    assert drawn.shape[1] > drawn.shape[0]
+    printed(capsys, "sample", chained, "--chain", "--out", tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert arrays["x"].shape == (8, 11, 8, 8, 1)
+        assert (arrays["x"][:, 0] == 0.5).all()  # coins
+
+
+def test_chains_are_refused_where_there_are_none_or_too_few_points(folder, chained, capsys):
+    assert main(["sample", str(folder), "--chain"]) == 2
+    assert "VAE has no chain" in capsys.readouterr().err
+    assert main(["sample", str(chained), "--chain", "--points", "1"]) == 2
+    assert "--points: got 1, expected >= 2" in capsys.readouterr().err

@@ -16,6 +16,10 @@ from jaxgen.cli.verbs.output import (
 )
 from jaxgen.errors import ConfigError
 
+_SAMPLES = 64
+_CHAINS = 8
+_LEAST_POINTS = 2
+
 if TYPE_CHECKING:
     from jaxgen.runs.loaded import Run
 
@@ -23,10 +27,12 @@ if TYPE_CHECKING:
 def sample(
     run: RunFolder,
     *,
-    num: int = 64,
+    num: int | None = None,
     seed: int = 0,
     values: Literal["means", "draws"] | None = None,
     label: int | None = None,
+    chain: bool = False,
+    points: int = 11,
     weights: WeightsFlag = None,
     out: Path | None = None,
 ) -> int:
@@ -34,16 +40,19 @@ def sample(
 
     Args:
       run: the run folder, wherever it is.
-      num: how many.
+      num: how many; 64, or 8 chains.
       seed: of the draws.
       values: for a model with latents, means of p(x | z) or draws from it. Default: means in a
         picture, as is the custom, and draws in an array.
       label: for a class-conditional model, the class of all samples. Default: the classes one after
         the other, in a picture a row for each, with as many samples as fill the rows.
+      chain: for a model whose samples are the ends of chains, those over time, from noise to the
+        sample, a row for each (.png, or .npz).
+      points: times of a chain, both ends among them.
       weights: the moving average, or the parameters themselves. Default: the average if the run
         kept one.
       out: FILE.png, FILE.npz or, of a model of sound, FILE.wav: the samples one after the other.
-        Default: samples.png in the run folder.
+        Default: samples.png in the run folder, chains.png for chains.
     """
     import jax
 
@@ -52,7 +61,11 @@ def sample(
     from jaxgen.runs.loaded import load
 
     key = jax.random.key(require_seed(seed))
+    if num is None:
+        num = _CHAINS if chain else _SAMPLES
     require_positive("num", num)
+    if chain:
+        return _chains(run, num, points, seed, label, weights, out)
     target = Target(out, "samples.png", (".png", ".npz", ".wav"))
     trained = load(run, weights=weights)
     _require_sound(trained, target)
@@ -71,6 +84,44 @@ def sample(
         {"x": x, **given},
     )
     made = replace(made, forms={**made.forms, ".wav": _sound(x, trained.data_record)})
+    return deliver(made, target.path(trained.folder))
+
+
+def _chains(
+    run: Path,
+    num: int,
+    points: int,
+    seed: int,
+    label: int | None,
+    weights: WeightsFlag,
+    out: Path | None,
+) -> int:
+    """Draw chains over time, as a picture or an array."""
+    import jax
+
+    from jaxgen.evaluation import generate
+    from jaxgen.figures import gallery
+    from jaxgen.runs.loaded import load
+
+    if points < _LEAST_POINTS:
+        raise ConfigError(f"--points: got {points}, expected >= {_LEAST_POINTS}")
+    target = Target(out, "chains.png", (".png", ".npz"))
+    trained = load(run, weights=weights)
+    given = generate.conditions_of_samples(trained.model, trained.dataset, num, label)
+    key = jax.random.key(seed)
+    x = generate.chains(
+        trained.model,
+        trained.variables,
+        key,
+        num,
+        points,
+        conditions=given,
+    )
+    made = pictured(
+        f"{num} chains at {points} times{_of_class(trained, label)}, seed {seed}",
+        lambda: gallery.chains(x, trained.data_record),
+        {"x": x, **given},
+    )
     return deliver(made, target.path(trained.folder))
 
 
