@@ -105,8 +105,8 @@ def sandwich(
         forward = annealed.log_weights(path, forward_key, schedule, num_runs)
         back = backwards(path, z)
         backward = annealed.log_weights(back, backward_key, schedule[::-1], num_runs)
-        upper = jnp.asarray(path.log_base - log_mean_exp(backward))
-        return Sandwich(log_mean_exp(forward), upper)
+        upper = path.log_base - log_mean_exp(backward)
+        return Sandwich(log_mean_exp(forward), jnp.asarray(upper))
 
     keys = jax.random.split(key, len(x))
     return jax.vmap(of_one)(jnp.asarray(x), jnp.asarray(z), keys)

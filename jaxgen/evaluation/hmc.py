@@ -15,7 +15,9 @@ Neal, 2001, "Annealed importance sampling", and 2011, "MCMC using Hamiltonian dy
 
 *Differs from the paper:* step sizes are tuned in a run of their own and then stand still, one for
 each temperature: a step that goes by the chain's own past does not leave f_beta as it is. They
-begin at 0.1, not 0.01, for paths of hundreds of temperatures.
+begin at 0.1, not 0.01, for paths of hundreds of temperatures, and each trajectory draws between
+half of its step size and all of it: with one length, 1000 temperatures were no better than 200 on a
+linear-Gaussian model.
 """
 
 from collections.abc import Callable
@@ -108,6 +110,7 @@ def move(
       num_leapfrog: steps of a trajectory.
     """
     momentum_key, size_key, accept_key = jax.random.split(key, 3)
+    z = jnp.asarray(z)
     momentum = jax.random.normal(momentum_key, z.shape, z.dtype)
     # A trajectory as long as an orbit would end where it began: lengths are drawn, Neal, 2011.
     part = jax.random.uniform(size_key, (len(z), 1), z.dtype, _SHORTEST, 1.0)
