@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.check.objectives import descended, few, loss_of
 from jaxgen.check.law import Law, Subject, at_least, at_most
+from jaxgen.check.objectives import descended, few, loss_of
 from jaxgen.check.training import without_zeros
 from jaxgen.typing import Key, Variables
 
