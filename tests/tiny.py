@@ -272,7 +272,7 @@ GENERATIVE = (
         "real nvp": exact(lambda: RealNVP((3,), (4,), 3), devices=(4,)),
         "nice": exact(lambda: NICE((2, 2, 1), (4,), 3)),
         "ica": exact(lambda: ICA((3,))),
-        "growing": Tiny(Growing, fields=low),
+        "growing": Tiny(Growing, fields=low, devices=(4,)),
         "growing, second stage": Tiny(partial(Growing, target="image")),
     }
 )

@@ -34,7 +34,7 @@ def ddpm_ring(
         jaxgen evaluate runs/ddpm_ring
         jaxgen sample runs/ddpm_ring --num 2500
 
-    14 to 28 seconds on 2 cores of an AMD EPYC, no GPU, shared with other work, 2026-11-30. Test
+    0.2 to 0.5 minutes on 2 cores of an AMD EPYC, no GPU, shared with other work, 2026-11-30. Test
     (10 000 points), mean ± standard deviation over seeds 0, 1, 2: ELBO 2.613 ± 0.001 nats, 500
     steps of the chain drawn for each. The settings are the best of five tries on seed 0, by modes
     and samples of high quality.
@@ -132,9 +132,9 @@ def ddpm_fashion_mnist(
         jaxgen train ddpm_fashion_mnist
         jaxgen evaluate runs/ddpm_fashion_mnist --num-samples 50
 
-    No figures: on 2 cores of an AMD EPYC, shared with other work, one run compiled for 1130 s and
-    then took 42 images a second, 2026-11-30; it was stopped after 100 steps. (A bare step of this
-    network compiled in 9 s in another program; the cause was not sought.)
+    No figures, of no seeds: on 2 cores of an AMD EPYC, shared with other work, one run compiled for
+    19 minutes and then took 42 images a second, 2026-11-30; it was stopped after 100 steps. (A bare
+    step of this network compiled in 9 s in another program; the cause was not sought.)
 
     Args:
       settings: the flags every recipe has.

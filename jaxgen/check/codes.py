@@ -165,7 +165,8 @@ def _wanted(
 
     def apart(variables: Variables, key: Key) -> jax.Array:
         real, fake = _logits(subject, variables, key)
-        return jnp.asarray([real[name].mean() - fake[name].mean() for name in real]).sum()
+        sure = jax.nn.log_sigmoid
+        return jnp.asarray([sure(real[x]).mean() + sure(-fake[x]).mean() for x in real]).sum()
 
     def believed(variables: Variables, key: Key) -> jax.Array:
         _, fake = _logits(subject, variables, key)

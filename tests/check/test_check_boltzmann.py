@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
-from jaxgen.check import Subject, boltzmann, certificate, phases, untested
+from jaxgen.check import Subject, boltzmann, certificate, objectives, phases, untested
 from jaxgen.energy import DBM, RBM, bipartite
 
 FREE = "F(x) = E(x, y) + log p(y | x)"

@@ -103,6 +103,7 @@ def test_the_table_of_recipes_says_how_to_train_and_what_must_be_fetched(capsys)
         "pixel_cnn_fashion_mnist": "*",
         "dcgan_fashion_mnist": "*",
         "dcgan_celeba": "+",
+        "ddpm_fashion_mnist": "*",
         "vae_fashion_mnist": "*",
     }
     for mark in "*+":

@@ -131,6 +131,8 @@ def test_the_numbers_that_choose_a_checkpoint_are_these():
         "mean_field_bound_ais": 1,
         "log_prob_nce": 1,
         "iwae_20": 1,
+        "elbo_by_steps": 1,
+        "denoising_error": -1,
         "squared_error": -1,
     }
 

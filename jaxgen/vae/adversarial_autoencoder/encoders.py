@@ -70,6 +70,7 @@ class UniversalEncoder(nn.Module):
       num_noise: how many numbers are drawn for each example.
       hidden: widths of the hidden layers that see the noise.
       activation: of these.
+      dtype: what to compute in.
     """
 
     trunk: nn.Module
@@ -77,6 +78,7 @@ class UniversalEncoder(nn.Module):
     num_noise: int = 10
     hidden: tuple[int, ...] = (100,)
     activation: str = "relu"
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ..."], *, train: bool) -> Float[Array, "b z"]:
@@ -86,4 +88,4 @@ class UniversalEncoder(nn.Module):
         if train:
             noise = jax.random.normal(self.make_rng("noise"), noise.shape, noise.dtype)
         joined = jnp.concatenate([features, noise], axis=-1)
-        return MLP(self.hidden, self.latent_dim, self.activation)(joined)
+        return MLP(self.hidden, self.latent_dim, self.activation, dtype=self.dtype)(joined)
